@@ -1,0 +1,46 @@
+"""democlass: how is a collection of images composed, by perceived gender and perceived race?
+
+The public surface is what `__all__` lists; it is loaded when first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from democlass.classifier import Classifier as Classifier
+    from democlass.errors import CheckpointError as CheckpointError
+    from democlass.errors import DemoclassError as DemoclassError
+    from democlass.errors import DeviceError as DeviceError
+    from democlass.errors import ImageError as ImageError
+    from democlass.errors import UsageError as UsageError
+    from democlass.results import Outcome as Outcome
+    from democlass.results import Prediction as Prediction
+    from democlass.results import to_frame as to_frame
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CheckpointError": "errors",
+    "Classifier": "classifier",
+    "DemoclassError": "errors",
+    "DeviceError": "errors",
+    "ImageError": "errors",
+    "Outcome": "results",
+    "Prediction": "results",
+    "UsageError": "errors",
+    "to_frame": "results",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'democlass' has no attribute {name!r}")
+    return getattr(import_module(f"democlass.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,203 @@
+"""Checkpoints: read, check and describe them. They are data: nothing in one is ever unpickled or run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from democlass.errors import CheckpointError
+from democlass.locations import Location
+from democlass.tasks import Task
+
+Warn = Callable[[str], None]
+
+_PARALLEL_PREFIX = "module."
+_WRAPPERS = ("model_state_dict", "state_dict")
+
+_Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file of weights holds.
+
+    `state` maps a parameter's name to its tensor, floating point ones in float32. `labels` name the network's
+    outputs in order and are the task's, in some order; `labels_named` is False where that order was assumed.
+    Logits are divided by `temperature` before the softmax. `card` is what its maker says of it.
+    """
+
+    location: Location
+    state: Mapping[str, torch.Tensor] = field(repr=False)
+    labels: tuple[str, ...]
+    labels_named: bool = True
+    temperature: float = 1.0
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file, in hex."""
+        return hashlib.sha256(self.location.path.read_bytes()).hexdigest()
+
+    def build(self, task: Task) -> nn.Module:
+        """Return the task's network with these weights, in evaluation mode. Raises CheckpointError."""
+        with torch.device("meta"):  # no memory and no time for random weights that are thrown away
+            network = task.network(len(task.labels))
+        _check_shapes(self, task, network)
+        network.load_state_dict(dict(self.state), strict=True, assign=True)
+        return network.eval().requires_grad_(False)
+
+
+def load(
+    location: Location, task: Task, *, labels: Sequence[str] | None = None, warn: Warn = lambda _: None
+) -> Checkpoint:
+    """Read a checkpoint and settle its labels.
+
+    `labels` win over those in the file; a file without any has the task's order assumed, and `warn` is told.
+    Accepted are torch files (a dict with `model_state_dict`, or a bare state_dict) and safetensors, with or without
+    the `module.` that nn.DataParallel puts before names. Raises CheckpointError.
+    """
+    content = _read_safetensors(location.path) if _is_safetensors(location.path) else _read_torch(location.path)
+    checkpoint = _interpret(content, location, task)
+    if labels is not None:
+        return replace(checkpoint, labels=_match_labels(labels, task, "the option"), labels_named=True)
+    if not checkpoint.labels_named:
+        warn(
+            f"{location.path} does not name its labels: assumed is {','.join(task.labels)}; "
+            f"if its outputs are in another order, say so with --{task.name}-labels"
+        )
+    return checkpoint
+
+
+def _is_safetensors(path: Path) -> bool:
+    """A torch file begins as a zip archive or a pickle, safetensors with a length of 8 bytes and then JSON."""
+    try:
+        with path.open("rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError as error:
+        raise CheckpointError(f"can't read {path}: {error.strerror}") from None
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            said = file.metadata() or {}
+    except Exception as error:  # whatever a hostile file makes the reader raise
+        raise _no_checkpoint(path, error) from None
+    content: dict[str, Any] = {"model_state_dict": state}
+    if "labels" in said:
+        text = said["labels"]
+        content["labels"] = json.loads(text) if text.startswith("[") else text.split(",")
+    if "temperature" in said:
+        content["temperature"] = said["temperature"]
+    return content
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error) or "Unsupported class" in str(error):
+            raise CheckpointError(
+                f"{path} holds Python objects, which are never unpickled: save it again as "
+                "torch.save({'model_state_dict': network.state_dict()}, FILE)"
+            ) from None
+        raise _no_checkpoint(path, error) from None
+    except Exception as error:  # whatever a hostile file makes the reader raise
+        raise _no_checkpoint(path, error) from None
+
+
+def _no_checkpoint(path: Path, error: Exception) -> CheckpointError:
+    if isinstance(error, PermissionError):
+        return CheckpointError(f"can't read {path}: {error.strerror}")
+    return CheckpointError(f"{path} is no checkpoint: it must be a file of torch.save or safetensors")
+
+
+def _interpret(content: Any, location: Location, task: Task) -> Checkpoint:
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{location.path} is no checkpoint: it holds a {type(content).__name__}, no weights")
+    state = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    said = content if state is not None else {}
+    state = content if state is None else state
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(f"{location.path} is no checkpoint: it has no model_state_dict of tensors")
+    named = said.get("labels") is not None
+    card = said.get("card")
+    return Checkpoint(
+        location,
+        {str(name).removeprefix(_PARALLEL_PREFIX): _to_float32(value) for name, value in state.items()},
+        _match_labels(said["labels"], task, str(location.path)) if named else task.labels,
+        named,
+        _temperature(said.get("temperature", 1.0), location),
+        card if isinstance(card, Mapping) else {},
+    )
+
+
+def _to_float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _temperature(value: Any, location: Location) -> float:
+    try:
+        temperature = float(value)
+    except (TypeError, ValueError):
+        temperature = float("nan")
+    if not 0 < temperature < float("inf"):
+        raise CheckpointError(f"{location.path} has a temperature of {value!r}: it must be above 0")
+    return temperature
+
+
+def _match_labels(names: Any, task: Task, where: str) -> tuple[str, ...]:
+    """Return the task's own spelling of each name, in the order given; case, spaces and hyphens are forgiven."""
+    known = {_folded(label): label for label in task.labels}
+    given = [str(name) for name in names] if isinstance(names, (list, tuple)) else []
+    labels = tuple(known.get(_folded(name), "") for name in given)
+    if sorted(labels) != sorted(task.labels):
+        raise CheckpointError(
+            f"{where} gives {task.title} the labels {','.join(given) or repr(names)}; "
+            f"it takes each of {','.join(task.labels)} once, in the order of the network's outputs"
+        )
+    return labels
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold().replace(" ", "_").replace("-", "_")
+
+
+def _check_shapes(checkpoint: Checkpoint, task: Task, network: nn.Module) -> None:
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in checkpoint.state.items()}
+    if expected == found:
+        return
+    path, kind = checkpoint.location.path, type(network).__name__
+    if outputs := _outputs_if_that_is_all(expected, found):
+        raise CheckpointError(
+            f"{path} has {outputs} outputs; {task.title} needs {len(task.labels)}: {','.join(task.labels)}"
+        )
+    odd = next(name for name in [*expected, *found] if expected.get(name) != found.get(name))
+    raise CheckpointError(
+        f"{path} does not fit the network for {task.title} ({kind}): "
+        f"{odd} is {found.get(odd, 'missing')}, expected {expected.get(odd, 'no such entry')}"
+    )
+
+
+def _outputs_if_that_is_all(expected: _Shapes, found: _Shapes) -> int | None:
+    """Return the number of outputs found where nothing but the last layer's outputs differs."""
+    head = list(expected)[-1].rpartition(".")[0] + "."
+    odd = [name for name in expected if expected[name] != found.get(name)]
+    if expected.keys() == found.keys() and all(
+        name.startswith(head) and expected[name][1:] == found[name][1:] for name in odd
+    ):
+        return found[odd[0]][0]
+    return None

@@ -1,0 +1,157 @@
+"""Classifier: inputs in, predictions out, lazily and in order."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from democlass.checkpoints import load as load_checkpoint
+from democlass.errors import ImageError, UsageError
+from democlass.images import Input, Pixels, allow_pixels, prepare
+from democlass.loader import Loaded, default_workers, load
+from democlass.locations import Location, locate
+from democlass.networks import Networks, pick_device
+from democlass.results import Outcome, Prediction
+from democlass.settings import Precision, Settings
+from democlass.tasks import TASKS, Geometry, Task
+
+Warn = Callable[[str], None]
+
+
+class Classifier:
+    """Both networks and what goes before them.
+
+        from democlass import Classifier
+        for prediction in Classifier.load().classify(["portrait.jpg"]):
+            print(prediction.path, prediction.outcomes["gender"].probabilities)
+
+    The networks repeat how annotators perceived faces; they know nothing of identity or ancestry.
+    """
+
+    def __init__(self, networks: Networks, settings: Settings, *, workers: int | None = None) -> None:
+        self.networks = networks
+        self.settings = replace(settings, device=str(networks.device), batch_size=networks.batch_size)
+        self.workers = default_workers() if workers is None else workers
+        allow_pixels(settings.max_pixels)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        checkpoints: Mapping[str, str | os.PathLike[str]] | None = None,
+        labels: Mapping[str, Sequence[str]] | None = None,
+        device: str = "auto",
+        precision: Precision | str = Precision.FLOAT32,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        ignore_exif: bool = False,
+        max_pixels: int = Settings.max_pixels,
+        min_confidence: float = 0.0,
+        tasks: Sequence[Task] = TASKS,
+    ) -> Classifier:
+        """Read the checkpoints and build the networks.
+
+        `checkpoints` and `labels` are by task name; what they leave out is looked for in the folder `weights`, else
+        built in. Raises CheckpointError, DeviceError, UsageError.
+        """
+        folder = None if weights is None else Location(Path(weights), "weights")
+        files = {name: Location(Path(file), "checkpoints") for name, file in (checkpoints or {}).items()}
+        locations = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in tasks}
+        settings = Settings(device, Precision(precision), batch_size, ignore_exif, max_pixels, min_confidence)
+        return cls.build(locations, settings, labels=labels, workers=workers, tasks=tasks)
+
+    @classmethod
+    def build(
+        cls,
+        locations: Mapping[str, Location],
+        settings: Settings,
+        *,
+        labels: Mapping[str, Sequence[str]] | None = None,
+        workers: int | None = None,
+        tasks: Sequence[Task] = TASKS,
+        warn: Warn = lambda text: warnings.warn(text, stacklevel=4),
+    ) -> Classifier:
+        """Do as `load`, with checkpoints already located. Raises CheckpointError, DeviceError, UsageError."""
+        if settings.batch_size is not None and settings.batch_size < 1:
+            raise UsageError(f"a batch of {settings.batch_size} images: it must be 1 or more")
+        device = pick_device(settings.device)
+        named = labels or {}
+        read = {
+            task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name), warn=warn)
+            for task in tasks
+        }
+        networks = Networks(tasks, read, device=device, precision=settings.precision, batch_size=settings.batch_size)
+        return cls(networks, settings, workers=workers)
+
+    def classify(self, inputs: Iterable[Input]) -> Iterator[Prediction]:
+        """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
+
+        Inputs are paths, encoded images (bytes), PIL images, and numpy RGB uint8 H x W x 3. They are taken a batch
+        and a few ahead of what is yielded.
+        """
+        if isinstance(inputs, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
+            raise TypeError("classify takes several inputs: put a single one into a list")
+        read = partial(
+            prepare,
+            geometries=self.networks.geometries,
+            ignore_exif=self.settings.ignore_exif,
+            max_pixels=self.settings.max_pixels,
+        )
+        ahead = self.networks.batch_size + self.workers
+        for chunk in _chunks(load(inputs, read, workers=self.workers, ahead=ahead), self.networks.batch_size):
+            yield from self._predict(chunk)
+
+    def _predict(self, chunk: Sequence[Loaded]) -> Iterator[Prediction]:
+        readable = [pixels for _, pixels in chunk if not isinstance(pixels, ImageError)]
+        answers = iter(self._outcomes(readable))
+        for source, pixels in chunk:
+            path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
+            if isinstance(pixels, ImageError):
+                yield Prediction(path, error=str(pixels))
+            else:
+                yield Prediction(path, next(answers))
+
+    def _outcomes(self, images: Sequence[Pixels]) -> list[dict[str, Outcome]]:
+        if not images:
+            return []
+        batch = self.networks.new_batch()
+        for geometry, slots in batch.items():
+            _fill(slots, images, geometry)
+        answers = {name: probabilities.tolist() for name, probabilities in self.networks.predict(batch).items()}
+        least = self.settings.min_confidence
+        return [
+            {
+                task.name: Outcome.choose(dict(zip(task.labels, answers[task.name][i], strict=True)), least)
+                for task in self.networks.tasks
+            }
+            for i in range(len(images))
+        ]
+
+
+def _fill(slots: torch.Tensor, images: Sequence[Pixels], geometry: Geometry) -> None:
+    view = slots.numpy()
+    for slot, pixels in zip(view, images, strict=False):
+        slot[:] = pixels[geometry]
+
+
+def _chunks(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
+    """Cut the stream so that each chunk holds `size` readable images, and errors do not pile up without bound."""
+    chunk: list[Loaded] = []
+    readable = 0
+    for item in loaded:
+        chunk.append(item)
+        readable += not isinstance(item[1], ImageError)
+        if readable == size or readable == 0 or len(chunk) == 8 * size:
+            yield chunk
+            chunk, readable = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,93 @@
+"""The command line: the only place that knows Typer and Rich.
+
+    classify PATH...           cli/classify.py
+    classify batch SOURCE...   cli/batch.py
+    classify weights           cli/weights.py
+
+Each command stands alone; `main` finds out which one is meant. A first word that is a command's name is the command;
+every other word is a path of the default command, which therefore needs no name.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from democlass.cli import console
+from democlass.cli.interrupt import Interrupted, handle_signals
+from democlass.errors import DemoclassError, UsageError
+
+COMMANDS = {"batch": "batch", "weights": "weights"}
+DEFAULT = "classify"
+
+_BROKEN_PIPE = 141
+"""As a shell reports a program that SIGPIPE ended: 128 + 13."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    handle_signals()
+    try:
+        sys.exit(_run(words))
+    except Interrupted as signal:
+        sys.exit(signal.exit_code)
+    except BrokenPipeError:  # the reader has what it wanted
+        _silence_standard_output()
+        sys.exit(_BROKEN_PIPE)
+
+
+def _run(words: list[str]) -> int:
+    name, rest = route(words)
+    program = Path(sys.argv[0]).name.replace("__main__.py", "classify")
+    try:
+        result = command(name).main(rest, prog_name=program if name == DEFAULT else f"{program} {name}")
+    except DemoclassError as error:
+        console.complain(f"{program}: {error}")
+        result = error.exit_code
+    except SystemExit as exit_:
+        result = exit_.code
+    code = result if isinstance(result, int) else 0
+    if code == UsageError.exit_code and name != DEFAULT and os.path.isdir(name):
+        console.complain(f"{program}: there is a folder {name} here: to classify what is in it, write ./{name}")
+    return code
+
+
+def route(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the command that is meant, and the words without its name. Options may come first."""
+    takes_value = {
+        option for parameter in command(DEFAULT).params if not _is_flag(parameter) for option in parameter.opts
+    }
+    rest = iter(enumerate(words))
+    for place, word in rest:
+        if word == "--":
+            break
+        if word.startswith("-") and word != "-":
+            if word in takes_value:
+                next(rest, None)
+        elif word in COMMANDS:
+            return word, [*words[:place], *words[place + 1 :]]
+        else:
+            break
+    return DEFAULT, list(words)
+
+
+def command(name: str) -> Any:
+    """Return a command, as Typer builds it."""
+    import typer
+
+    app: typer.Typer = import_module(f"democlass.cli.{name}").app
+    return typer.main.get_command(app)
+
+
+def _is_flag(parameter: Any) -> bool:
+    return bool(getattr(parameter, "is_flag", False)) or parameter.name == "help"
+
+
+def _silence_standard_output() -> None:
+    """Keep the interpreter from complaining when it flushes, on its way out, into the closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

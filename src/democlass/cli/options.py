@@ -1,0 +1,255 @@
+"""The options that several commands share, each written once.
+
+A command takes a dataclass of options as a parameter; `expand` shows Typer its fields as options of their own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from democlass.errors import UsageError
+from democlass.locations import Location
+from democlass.output import Intent
+from democlass.settings import MAX_PIXELS, Precision, Settings
+from democlass.sources import Walk
+from democlass.tasks import TASKS
+
+_NETWORKS, _RUN, _IMAGES, _OUTPUT, _FOLDERS = "Networks", "Run", "Images", "Output", "Folders"
+
+
+def _option(*names: str, panel: str, env: str | None = None, **more: Any) -> Any:
+    envvar = f"DEMOCLASS_{env}" if env else None
+    return typer.Option(*names, rich_help_panel=panel, envvar=envvar, **more)
+
+
+class OutputFormat(str, Enum):
+    """What rows are written as."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which checkpoints are used."""
+
+    weights: Annotated[
+        Path | None,
+        _option("--weights", panel=_NETWORKS, env="WEIGHTS", metavar="DIR",
+                help="Folder with model_checkpoint.pth (gender) and best_model.pth (race). Default: built in."),
+    ] = None  # fmt: skip
+    gender_checkpoint: Annotated[
+        Path | None,
+        _option("--gender-checkpoint", panel=_NETWORKS, env="GENDER_CHECKPOINT", metavar="FILE",
+                help="Checkpoint of the ResNet18 for perceived gender. Default: the one in --weights."),
+    ] = None  # fmt: skip
+    race_checkpoint: Annotated[
+        Path | None,
+        _option("--race-checkpoint", panel=_NETWORKS, env="RACE_CHECKPOINT", metavar="FILE",
+                help="Checkpoint of the ResNet50 for perceived race. Default: the one in --weights."),
+    ] = None  # fmt: skip
+    gender_labels: Annotated[
+        str | None,
+        _option("--gender-labels", panel=_NETWORKS, env="GENDER_LABELS", metavar="A,B",
+                help="Order of the gender network's outputs, as in Male,Female. Default: what the checkpoint says."),
+    ] = None  # fmt: skip
+    race_labels: Annotated[
+        str | None,
+        _option("--race-labels", panel=_NETWORKS, env="RACE_LABELS", metavar="A,B,…",
+                help="Order of the race network's outputs. Default: what the checkpoint says."),
+    ] = None  # fmt: skip
+
+    def locations(self, context: typer.Context) -> tuple[dict[str, Location], Location | None]:
+        """Return the checkpoints named one by one, by task, and the folder named, with why each is in use."""
+        files = {}
+        for task in TASKS:
+            name = f"{task.name}_checkpoint"
+            if (file := getattr(self, name)) is not None:
+                files[task.name] = Location(file, _origin(context, name))
+        return files, None if self.weights is None else Location(self.weights, _origin(context, "weights"))
+
+    def labels(self) -> dict[str, list[str]]:
+        """Return the labels given, by task."""
+        given = {task.name: getattr(self, f"{task.name}_labels") for task in TASKS}
+        return {name: text.split(",") for name, text in given.items() if text is not None}
+
+
+@dataclass(frozen=True)
+class SettingsOptions:
+    """How the networks run, and how images are read."""
+
+    device: Annotated[
+        str,
+        _option(
+            "--device", panel=_RUN, env="DEVICE", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the networks run."
+        ),
+    ] = "auto"
+    batch_size: Annotated[
+        int | None,
+        _option("--batch-size", panel=_RUN, env="BATCH_SIZE", min=1, metavar="N",
+                help="Images that go through the networks at once. Default: 8 on a processor, 64 on a GPU."),
+    ] = None  # fmt: skip
+    workers: Annotated[
+        int | None,
+        _option("--workers", panel=_RUN, env="WORKERS", min=0, metavar="N",
+                help="Threads that decode images; 0 decodes between batches. Default: one a processor, at most 8."),
+    ] = None  # fmt: skip
+    precision: Annotated[
+        Precision, _option("--precision", panel=_RUN, env="PRECISION", help="Number format the networks compute in.")
+    ] = Precision.FLOAT32
+    quiet: Annotated[
+        bool, _option("--quiet", "-q", panel=_RUN, env="QUIET", help="No progress and no summary on standard error.")
+    ] = False
+    ignore_exif: Annotated[
+        bool,
+        _option("--ignore-exif", panel=_IMAGES, env="IGNORE_EXIF", help="Do not turn images as their EXIF data says."),
+    ] = False
+    max_pixels: Annotated[
+        int,
+        _option("--max-pixels", panel=_IMAGES, env="MAX_PIXELS", min=1, metavar="N",
+                help="Largest image read, width times height in pixels."),
+    ] = MAX_PIXELS  # fmt: skip
+    min_confidence: Annotated[
+        float,
+        _option("--min-confidence", panel=_IMAGES, env="MIN_CONFIDENCE", min=0.0, max=1.0, metavar="P",
+                help="Below this probability, 0 to 1, the label reads 'uncertain'; probabilities stay."),
+    ] = 0.0  # fmt: skip
+
+    def settings(self) -> Settings:
+        """Return what of this changes numbers or rows."""
+        return Settings(
+            device=self.device,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            ignore_exif=self.ignore_exif,
+            max_pixels=self.max_pixels,
+            min_confidence=self.min_confidence,
+        )
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How sources are searched."""
+
+    null: Annotated[
+        bool,
+        _option("--null", "-0", panel=_FOLDERS, help="Names on standard input end in a NUL byte, not a line feed."),
+    ] = False
+    no_recursive: Annotated[
+        bool,
+        _option("--no-recursive", panel=_FOLDERS, env="NO_RECURSIVE", help="Do not search folders within folders."),
+    ] = False
+    hidden: Annotated[
+        bool, _option("--hidden", panel=_FOLDERS, env="HIDDEN", help="Search hidden files and folders too (.name).")
+    ] = False
+    include: Annotated[
+        list[str] | None,
+        _option("--include", panel=_FOLDERS, metavar="GLOB",
+                help="In folders, take only names that match, whatever their suffix. Repeatable."),
+    ] = None  # fmt: skip
+    exclude: Annotated[
+        list[str] | None,
+        _option("--exclude", panel=_FOLDERS, metavar="GLOB", help="In folders, leave out what matches. Repeatable."),
+    ] = None  # fmt: skip
+
+    def walk(self) -> Walk:
+        """Return how folders are searched."""
+        return Walk(not self.no_recursive, self.hidden, tuple(self.include or ()), tuple(self.exclude or ()))
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where rows go, and what may be done with what is there."""
+
+    format: Annotated[
+        OutputFormat | None,
+        _option("--format", "-f", panel=_OUTPUT, env="FORMAT",
+                help="What rows are written as. Default: by the suffix of --out; without it, see above."),
+    ] = None  # fmt: skip
+    out: Annotated[
+        Path | None,
+        _option("--out", "-o", panel=_OUTPUT, metavar="FILE",
+                help="File for the rows, beside it FILE.run.json on how they were made. Default: standard output."),
+    ] = None  # fmt: skip
+    resume: Annotated[
+        bool,
+        _option("--resume", panel=_OUTPUT, help="Go on with --out: classify what has no row there yet."),
+    ] = False
+    retry_errors: Annotated[
+        bool,
+        _option("--retry-errors", panel=_OUTPUT, help="As --resume, and repeat its error rows."),
+    ] = False
+    overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Begin again where --out exists.")] = False
+
+    def check(self) -> None:
+        """Raise UsageError where the options contradict each other."""
+        if self.overwrite and (self.resume or self.retry_errors):
+            raise UsageError("--overwrite begins again, --resume and --retry-errors go on: give one")
+        if self.out is None and (self.resume or self.retry_errors or self.overwrite):
+            raise UsageError("--resume, --retry-errors and --overwrite speak of an --out FILE: give one")
+
+    def intent(self) -> Intent:
+        """Return what may be done with an output that is there."""
+        return Intent(self.resume or self.retry_errors, self.overwrite, self.retry_errors)
+
+
+@dataclass(frozen=True)
+class RunOptions(NetworkOptions, SettingsOptions, FolderOptions, OutputOptions):
+    """All options of a command that classifies."""
+
+
+def expand(function: Callable[..., int]) -> Callable[..., None]:
+    """Return the function with each parameter that is a dataclass of options replaced by that class's fields.
+
+    What it returns is the process's exit code.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind) and isinstance(kind, type)}
+
+    def expanded(**values: Any) -> None:
+        grouped = {
+            name: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            for name, kind in groups.items()
+        }
+        if code := function(**values, **grouped):
+            raise typer.Exit(code)
+
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in groups:
+            inner = get_type_hints(groups[name], include_extras=True)
+            parameters += [
+                inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=inner[field.name]
+                )
+                for field in fields(groups[name])
+            ]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
+    expanded.__doc__ = flowing(function.__doc__ or "")
+    expanded.__name__ = function.__name__
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    vars(expanded)["__signature__"] = inspect.Signature(parameters)
+    return expanded
+
+
+def flowing(text: str) -> str:
+    """Return the text with the line breaks inside its paragraphs taken out, for a help page of any width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+def _origin(context: typer.Context, parameter: str) -> str:
+    source = context.get_parameter_source(parameter)
+    if source is not None and source.name == "ENVIRONMENT":
+        return f"environment DEMOCLASS_{parameter.upper()}"
+    return f"option --{parameter.replace('_', '-')}"

@@ -1,0 +1,190 @@
+"""What `classify` and `classify batch` have in common: from options to rows and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import typer
+
+from democlass.cli import console
+from democlass.cli.interrupt import Interrupted
+from democlass.cli.options import OutputFormat, RunOptions
+from democlass.cli.progress import Progress, summarise
+from democlass.errors import UsageError
+from democlass.output import Output
+from democlass.results import Prediction, needs_path_bytes
+from democlass.sources import STANDARD_INPUT, find, read_names
+from democlass.tally import Tally
+from democlass.writers import FORMATS, Format, Shape, Writer, format_of, require
+
+if TYPE_CHECKING:
+    from democlass.classifier import Classifier
+    from democlass.record import RunRecord
+
+SOME_UNREADABLE = 3
+"""Exit code of a run that finished, though some images could not be read."""
+
+_FEW = 8
+"""Fewer images than this, and no --out: one batch of just their number, so that one image is quick."""
+
+
+@dataclass
+class Job:
+    """One call of the command: what was asked for, and what has been counted so far."""
+
+    context: typer.Context
+    sources: Sequence[str]
+    options: RunOptions
+    narrate: bool
+    skipped: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
+
+    def names(self, *, lazy: bool) -> Iterable[str]:
+        """Return the names of all images; lazily only where standard input gives them one by one."""
+        found = self._find()
+        if lazy and STANDARD_INPUT in self.sources:
+            return found
+        names = list(found)
+        if not names and STANDARD_INPUT not in self.sources and not self.options.intent().resume:
+            counted = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items()) or "nothing at all"
+            raise UsageError(f"no images in {', '.join(self.sources)} ({counted}); see --include, --hidden")
+        return names
+
+    def load(self, *, few: int | None = None, previous: RunRecord | None = None) -> Classifier:
+        """Load the networks; for `few` images, or as a run that is to be resumed had them."""
+        import torch
+
+        from democlass.classifier import Classifier
+        from democlass.locations import locate
+        from democlass.tasks import TASKS
+
+        settings = self.options.settings()
+        if previous is not None:
+            torch.set_num_threads(previous.threads)
+            few = previous.options["batch_size"]
+        if settings.batch_size is None:
+            settings = replace(settings, batch_size=few)
+        files, folder = self.options.locations(self.context)
+        return Classifier.build(
+            {task.name: locate(task, file=files.get(task.name), folder=folder) for task in TASKS},
+            settings,
+            labels=self.options.labels(),
+            workers=self.options.workers,
+            warn=console.warn,
+        )
+
+    def run(
+        self, names: Iterable[str], classifier: Classifier, write: Callable[[Prediction], None], shown: bool
+    ) -> float:
+        """Classify the names and return the seconds it took."""
+        from democlass.pipeline import run
+
+        total = len(names) if isinstance(names, list) else None
+        with Progress(total, shown=shown and not self.options.quiet) as progress:
+            run(names, classifier, write, self.tally, progress.advance)
+        return progress.seconds
+
+    def close(self, whole: Tally, seconds: float, out: Path | None) -> int:
+        """Tell what came of the run and return the exit code that `whole`, all rows of the output, calls for."""
+        if self.narrate and not self.options.quiet:
+            summarise(self.tally, self.skipped, seconds, out)
+        return SOME_UNREADABLE if whole.unreadable else 0
+
+    def _find(self) -> Iterator[str]:
+        for source in self.sources:
+            if source == STANDARD_INPUT:
+                yield from read_names(sys.stdin.buffer, null=self.options.null)
+            else:
+                yield from find([source], self.options.walk(), self.skipped)
+
+
+def execute(job: Job, default_format: OutputFormat) -> int:
+    """Do a job and return its exit code."""
+    job.options.check()
+    _route_warnings()
+    out = None if job.options.out == Path(STANDARD_INPUT) else job.options.out
+    if out is None:
+        return _to_stream(job, sys.stdout.buffer, job.options.format or default_format)
+    if out.exists() and not out.is_file() and not out.is_dir():  # a pipe or a device: nothing there to resume
+        with out.open("wb") as stream:
+            return _to_stream(job, stream, job.options.format or default_format)
+    return _to_file(job, out)
+
+
+def _to_file(job: Job, out: Path) -> int:
+    from democlass.record import RunRecord
+
+    asked = job.options.format
+    if asked is OutputFormat.TABLE:
+        raise UsageError("a table is for reading: give --out another --format")
+    format_ = require(FORMATS[asked.value] if asked else format_of(out))
+    with closing(Output(out, format_, job.options.intent())) as output:
+        names = job.names(lazy=True)
+        classifier = job.load(previous=output.previous)
+        output.begin(RunRecord.of(classifier, format_.name))
+        left = output.remaining(names)
+        with _told_how_to_go_on(output):
+            seconds = job.run(list(left) if isinstance(names, list) else left, classifier, output.write, shown=True)
+            whole = output.finish(job.skipped)
+    return job.close(whole, seconds, out)
+
+
+def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
+    on_terminal = stream.isatty()
+    format_ = None if named is OutputFormat.TABLE else require(FORMATS[named.value])
+    if format_ is not None and not format_.text and on_terminal:
+        raise UsageError(f"{format_.name} is not for a terminal: give --out FILE, or send it into a pipe")
+    flat = format_ is not None and format_.flat
+    names = job.names(lazy=not flat)
+    few = len(names) if isinstance(names, list) and 0 < len(names) < _FEW else None
+    classifier = job.load(few=few)
+    shape = Shape(
+        classifier.networks.tasks,
+        labels=job.options.min_confidence > 0,
+        path_bytes=flat and needs_path_bytes(names),
+        terminal=on_terminal,
+    )
+    writer = _writer(format_, stream, shape)
+
+    def write(prediction: Prediction) -> None:
+        writer.write(prediction)
+        stream.flush()
+
+    try:
+        seconds = job.run(names, classifier, write, shown=job.narrate and not on_terminal)
+    finally:
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            writer.close()
+            stream.flush()
+    return job.close(job.tally, seconds, None)
+
+
+def _writer(format_: Format | None, stream: BinaryIO, shape: Shape) -> Writer:
+    if format_ is not None:
+        return format_.writer(stream, shape)
+    from democlass.cli.table import TableWriter
+
+    return TableWriter(stream, shape)
+
+
+@contextmanager
+def _told_how_to_go_on(output: Output) -> Iterator[None]:
+    try:
+        yield
+    except Interrupted:
+        console.complain(f"interrupted: what is classified is kept beside {output.path}; --resume goes on from there")
+        raise
+
+
+def _route_warnings() -> None:
+    """Show warnings as lines of our own; Pillow's, on what it makes of a strange file, are not for the user."""
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("always", category=UserWarning, module="democlass")
+    warnings.showwarning = lambda message, *_: console.warn(str(message))

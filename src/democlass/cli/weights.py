@@ -1,0 +1,90 @@
+"""`classify weights`: which checkpoints are in use and why, and what is known of them."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from democlass.cli import console
+from democlass.cli.options import NetworkOptions, expand
+from democlass.tasks import TASKS
+
+app = typer.Typer(add_completion=False)
+
+
+class ShownAs(str, Enum):
+    """How the command answers."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command()
+@expand
+def weights(
+    context: typer.Context,
+    networks: NetworkOptions,
+    shown_as: Annotated[ShownAs, typer.Option("--format", "-f", help="What the answer is written as.")] = ShownAs.TABLE,
+) -> int:
+    """Show which checkpoints are in use and why: file, SHA-256, labels in output order, temperature, card."""
+    described = _describe(context, networks)
+    if shown_as is ShownAs.JSON:
+        from democlass.writers import json_line
+
+        sys.stdout.buffer.write(json_line(described) + b"\n")
+    else:
+        _print(described)
+    return 0
+
+
+def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any]:
+    from democlass.checkpoints import load
+    from democlass.locations import locate
+
+    files, folder = networks.locations(context)
+    labels = networks.labels()
+    described = {}
+    for task in TASKS:
+        location = locate(task, file=files.get(task.name), folder=folder)
+        checkpoint = load(location, task, labels=labels.get(task.name), warn=console.warn)
+        checkpoint.build(task)
+        described[task.name] = {
+            "title": task.title,
+            "path": str(location.path),
+            "why": location.why,
+            "sha256": checkpoint.sha256,
+            "labels": list(checkpoint.labels),
+            "labels_named": checkpoint.labels_named,
+            "temperature": checkpoint.temperature,
+            "card": dict(checkpoint.card),
+        }
+    return described
+
+
+def _print(described: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from democlass.names import visible
+
+    out = Console(highlight=False, markup=False, emoji=False)
+    for number, checkpoint in enumerate(described.values()):
+        if number:
+            out.print()
+        out.print(Text(checkpoint["title"], style="bold"))
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name in ("path", "why", "sha256", "temperature"):
+            grid.add_row(name, Text(visible(str(checkpoint[name]))))
+        assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint names none)"
+        grid.add_row("labels", Text(", ".join(checkpoint["labels"]) + assumed))
+        for name, value in checkpoint["card"].items():
+            grid.add_row(Text(visible(f"card: {name}")), Text(visible(str(value))))
+        if not checkpoint["card"]:
+            grid.add_row("card", "none in the file")
+        out.print(grid)

@@ -1,0 +1,141 @@
+"""Networks: every task's network on one device, all of them over each batch in one pass."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from democlass.checkpoints import Checkpoint
+from democlass.errors import DemoclassError, DeviceError
+from democlass.settings import Precision
+from democlass.tasks import IMAGENET_MEAN, IMAGENET_STD, SIDE, Geometry, Task
+
+CPU_BATCH = 8
+"""Larger float32 batches fall out of the processor's cache and are slower."""
+
+ACCELERATOR_BATCH = 64
+
+_AUTOCAST = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
+
+Batch = Mapping[Geometry, torch.Tensor]
+"""RGB uint8 N x SIDE x SIDE x 3 for each geometry, in the processor's memory."""
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device by its name; `auto` is the first that is there of cuda, mps, cpu. Raises DeviceError."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"--device {name} is none of auto, cpu, cuda, cuda:N, mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"--device {name}: {torch.cuda.device_count()} such GPUs are here; --device cpu always works")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("--device mps: there is none here; --device cpu always works")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"--device {name} is none of auto, cpu, cuda, cuda:N, mps")
+    return device
+
+
+class Networks:
+    """The networks of all tasks, ready to answer.
+
+    Batches always go through in one fixed size, short ones padded: in batches of one size an image's digits do not
+    depend on its neighbours, its place, or where a run was broken off.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        checkpoints: Mapping[str, Checkpoint],
+        *,
+        device: torch.device,
+        precision: Precision = Precision.FLOAT32,
+        batch_size: int | None = None,
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self.checkpoints = dict(checkpoints)
+        self.device = device
+        self.precision = precision
+        self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH)
+        self.geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
+        self._modules = {task.name: self._place(self.checkpoints[task.name].build(task)) for task in tasks}
+        self._order = {task.name: _canonical_order(task, self.checkpoints[task.name]) for task in tasks}
+        self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        self._pass_size = self.batch_size
+
+    def new_batch(self) -> dict[Geometry, torch.Tensor]:
+        """Return an empty batch to be filled; pinned where a GPU will copy from it."""
+        shape = (self.batch_size, SIDE, SIDE, 3)
+        pin = self.device.type == "cuda"
+        return {geometry: torch.zeros(shape, dtype=torch.uint8, pin_memory=pin) for geometry in self.geometries}
+
+    def predict(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return each task's probabilities: float32 N x labels in the task's order, in the processor's memory.
+
+        Where the device runs out of memory, passes are halved from then on, with one warning.
+        """
+        while True:
+            try:
+                return self._predict_in_passes(batch)
+            except torch.OutOfMemoryError:
+                if self._pass_size == 1:
+                    raise DemoclassError(
+                        f"{self.device} has too little memory for one image: try --device cpu"
+                    ) from None
+            self._halve()
+
+    def _halve(self) -> None:
+        if self._pass_size == self.batch_size:
+            warnings.warn(f"{self.device} is out of memory with batches of {self.batch_size}: halved", stacklevel=3)
+        self._pass_size = -(-self._pass_size // 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _predict_in_passes(self, batch: Batch) -> dict[str, torch.Tensor]:
+        size = len(next(iter(batch.values())))
+        answers: list[dict[str, torch.Tensor]] = []
+        for start in range(0, size, self._pass_size):
+            part = {geometry: _padded(pixels[start : start + self._pass_size], self._pass_size)
+                    for geometry, pixels in batch.items()}  # fmt: skip
+            answers.append(self._one_pass(part))
+        return {task.name: torch.cat([answer[task.name] for answer in answers])[:size].cpu() for task in self.tasks}
+
+    def _one_pass(self, batch: Batch) -> dict[str, torch.Tensor]:
+        inputs = {geometry: self._normalised(pixels) for geometry, pixels in batch.items()}
+        probabilities = {}
+        dtype = _AUTOCAST.get(self.precision)
+        with (
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None),
+        ):
+            for task in self.tasks:
+                logits = self._modules[task.name](inputs[task.geometry]).float()
+                scaled = logits / self.checkpoints[task.name].temperature
+                probabilities[task.name] = torch.softmax(scaled, dim=1)[:, self._order[task.name]]
+        return probabilities
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Copy uint8 N x H x W x 3 to the device and return it as float32 N x 3 x H x W, channels last."""
+        moved = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return moved.float().div_(255).sub_(self._mean).div_(self._std)
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device).to(memory_format=torch.channels_last)
+
+
+def _canonical_order(task: Task, checkpoint: Checkpoint) -> list[int]:
+    """Return, for each of the task's labels, which of the network's outputs is its own."""
+    return [checkpoint.labels.index(label) for label in task.labels]
+
+
+def _padded(pixels: torch.Tensor, size: int) -> torch.Tensor:
+    if len(pixels) == size:
+        return pixels
+    return torch.cat([pixels, pixels.new_zeros(size - len(pixels), *pixels.shape[1:])])

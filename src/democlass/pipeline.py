@@ -1,0 +1,27 @@
+"""The run: names in, predictions on to where they belong, a tally of what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from democlass.classifier import Classifier
+from democlass.results import Prediction
+from democlass.tally import Tally
+
+
+def run(
+    names: Iterable[str],
+    classifier: Classifier,
+    write: Callable[[Prediction], None],
+    tally: Tally,
+    watch: Callable[[Prediction], object] = lambda _: None,
+) -> None:
+    """Classify every name, in order, and write one row for each.
+
+    A row is written whole before the next begins, so whatever ends the run between two leaves whole rows. `tally`
+    counts it only then, and `watch` is shown it last: both are true whenever the run ends.
+    """
+    for prediction in classifier.classify(names):
+        write(prediction)
+        tally.add(prediction)
+        watch(prediction)

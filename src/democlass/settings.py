@@ -1,0 +1,33 @@
+"""What a user may set that changes the numbers or the rows of a run."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+MAX_PIXELS = 2**27
+"""Pixels of an image, and of what resizing makes of it: room for a 108-megapixel photo; 512 MiB decoded."""
+
+
+class Precision(str, enum.Enum):
+    """The number format that the networks compute in; inputs, softmax and probabilities are always float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What changes the numbers or the rows of a run; a run's record holds them all.
+
+    `batch_size` images go through the networks at once, always exactly so many: the last batch is padded.
+    None takes what suits the device.
+    """
+
+    device: str = "auto"
+    precision: Precision = Precision.FLOAT32
+    batch_size: int | None = None
+    ignore_exif: bool = False
+    max_pixels: int = MAX_PIXELS
+    min_confidence: float = 0.0

@@ -1,0 +1,32 @@
+"""The tally of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from democlass.results import Prediction
+
+
+class Tally:
+    """Counts rows: read, and unreadable by reason."""
+
+    def __init__(self) -> None:
+        self.classified = 0
+        self.unreadable: Counter[str] = Counter()
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one row."""
+        if prediction.reason is None:
+            self.classified += 1
+        else:
+            self.unreadable[prediction.reason] += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the counts as plain values."""
+        unreadable = dict(self.unreadable.most_common())
+        return {
+            "rows": self.classified + self.unreadable.total(),
+            "classified": self.classified,
+            "unreadable": unreadable,
+        }
