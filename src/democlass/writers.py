@@ -144,8 +144,11 @@ def read_json(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Predi
 def read_csv(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
     """Yield the rows of `CsvWriter`."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    for row in csv.DictReader(text, strict=True):
-        yield from_row(row, tasks)
+    try:
+        for row in csv.DictReader(text, strict=True):
+            yield from_row(row, tasks)
+    finally:
+        text.detach()  # the stream is the caller's to close
 
 
 def read_parquet(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:

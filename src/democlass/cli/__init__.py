@@ -24,9 +24,6 @@ from democlass.errors import DemoclassError, UsageError
 COMMANDS = {"batch": "batch", "weights": "weights"}
 DEFAULT = "classify"
 
-_BROKEN_PIPE = 141
-"""As a shell reports a program that SIGPIPE ended: 128 + 13."""
-
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
@@ -36,9 +33,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(_run(words))
     except Interrupted as signal:
         sys.exit(signal.exit_code)
-    except BrokenPipeError:  # the reader has what it wanted
-        _silence_standard_output()
-        sys.exit(_BROKEN_PIPE)
 
 
 def _run(words: list[str]) -> int:
@@ -86,8 +80,3 @@ def command(name: str) -> Any:
 
 def _is_flag(parameter: Any) -> bool:
     return bool(getattr(parameter, "is_flag", False)) or parameter.name == "help"
-
-
-def _silence_standard_output() -> None:
-    """Keep the interpreter from complaining when it flushes, on its way out, into the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

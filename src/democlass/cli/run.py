@@ -17,12 +17,15 @@ from democlass.cli import console
 from democlass.cli.interrupt import Interrupted
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
+from democlass.cli.stream import Stream
 from democlass.errors import UsageError
+from democlass.locations import locate
 from democlass.output import Output
 from democlass.results import Prediction, needs_path_bytes
 from democlass.sources import STANDARD_INPUT, find, read_names
 from democlass.tally import Tally
-from democlass.writers import FORMATS, Format, Shape, Writer, format_of, require
+from democlass.tasks import TASKS
+from democlass.writers import FORMATS, Shape, format_of, require
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier
@@ -59,11 +62,11 @@ class Job:
 
     def load(self, *, few: int | None = None, previous: RunRecord | None = None) -> Classifier:
         """Load the networks; for `few` images, or as a run that is to be resumed had them."""
-        import torch
+        files, folder = self.options.locations(self.context)
+        found = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in TASKS}
+        import torch  # only now: it takes seconds, and a missing checkpoint is told at once
 
         from democlass.classifier import Classifier
-        from democlass.locations import locate
-        from democlass.tasks import TASKS
 
         settings = self.options.settings()
         if previous is not None:
@@ -71,13 +74,8 @@ class Job:
             few = previous.options["batch_size"]
         if settings.batch_size is None:
             settings = replace(settings, batch_size=few)
-        files, folder = self.options.locations(self.context)
         return Classifier.build(
-            {task.name: locate(task, file=files.get(task.name), folder=folder) for task in TASKS},
-            settings,
-            labels=self.options.labels(),
-            workers=self.options.workers,
-            warn=console.warn,
+            found, settings, labels=self.options.labels(), workers=self.options.workers, warn=console.warn
         )
 
     def run(
@@ -151,27 +149,12 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
         path_bytes=flat and needs_path_bytes(names),
         terminal=on_terminal,
     )
-    writer = _writer(format_, stream, shape)
-
-    def write(prediction: Prediction) -> None:
-        writer.write(prediction)
-        stream.flush()
-
+    rows = Stream(stream, format_, shape)
     try:
-        seconds = job.run(names, classifier, write, shown=job.narrate and not on_terminal)
+        seconds = job.run(names, classifier, rows.write, shown=job.narrate and not on_terminal)
     finally:
-        if not isinstance(sys.exc_info()[1], BrokenPipeError):
-            writer.close()
-            stream.flush()
+        rows.close()
     return job.close(job.tally, seconds, None)
-
-
-def _writer(format_: Format | None, stream: BinaryIO, shape: Shape) -> Writer:
-    if format_ is not None:
-        return format_.writer(stream, shape)
-    from democlass.cli.table import TableWriter
-
-    return TableWriter(stream, shape)
 
 
 @contextmanager

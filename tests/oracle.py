@@ -1,0 +1,39 @@
+"""The reference behaviour, written out plainly; it shares no code with the package.
+
+PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, a batch of one, float32, softmax.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+from torchvision import models, transforms
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+NORMALISE = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+GENDER = transforms.Compose([transforms.Resize(224), transforms.CenterCrop(224), transforms.ToTensor(), NORMALISE])
+RACE = transforms.Compose([transforms.Resize((224, 224)), transforms.ToTensor(), NORMALISE])
+
+
+@cache
+def networks() -> tuple[nn.Module, nn.Module]:
+    pair = models.resnet18(num_classes=2), models.resnet50(num_classes=6)
+    for network, file in zip(pair, ("model_checkpoint.pth", "best_model.pth"), strict=True):
+        state = torch.load(WEIGHTS / file, weights_only=True)["model_state_dict"]
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+        network.eval()
+    return pair
+
+
+def probabilities(image: Image.Image) -> list[float]:
+    """Female, Male, then the six races in alphabetical order."""
+    rgb = image.convert("RGB")
+    answers: list[float] = []
+    with torch.no_grad():
+        for network, transform in zip(networks(), (GENDER, RACE), strict=True):
+            answers += torch.softmax(network(transform(rgb)[None]), dim=1)[0].tolist()
+    return answers

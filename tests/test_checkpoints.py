@@ -1,0 +1,187 @@
+"""Checkpoints are data: several shapes are read, everything else is refused with a line that says what to do."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from conftest import tiny_tasks
+from democlass.checkpoints import Checkpoint, load
+from democlass.errors import CheckpointError
+from democlass.locations import Location, locate
+from democlass.tasks import TASKS
+
+GENDER, RACE = tiny_tasks()
+STATE = GENDER.network(2).state_dict()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "mine.pth"
+
+
+def read(file: Path, **options: Any) -> Checkpoint:
+    checkpoint = load(Location(file), GENDER, **options)
+    checkpoint.build(GENDER)
+    return checkpoint
+
+
+def refusal(file: Path, **options: Any) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        read(file, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def save_safetensors(file: Path) -> None:
+    save_file(STATE, file, metadata={"labels": "Male,Female", "temperature": "1.5"})
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda file: torch.save({"model_state_dict": STATE, "labels": ["Female", "Male"]}, file),
+        lambda file: torch.save({"state_dict": STATE}, file),
+        lambda file: torch.save(STATE, file),
+        lambda file: torch.save(STATE, file, _use_new_zipfile_serialization=False),
+        lambda file: torch.save({"model_state_dict": {f"module.{k}": v for k, v in STATE.items()}}, file),
+        lambda file: torch.save({"model_state_dict": {k: v.half() for k, v in STATE.items()}}, file),
+        save_safetensors,
+    ],
+    ids=["ours", "state_dict", "bare", "legacy", "DataParallel", "float16", "safetensors"],
+)
+def test_what_is_accepted(save: Callable[[Path], None], file: Path) -> None:
+    save(file)
+    weights = dict(read(file).build(GENDER).named_parameters())
+    assert all(weight.dtype == torch.float32 for weight in weights.values())
+    torch.testing.assert_close(weights["fc.weight"].detach(), STATE["fc.weight"], atol=1e-3, rtol=1e-3)
+
+
+def test_what_the_file_says_of_itself(file: Path) -> None:
+    card = {"data": "FairFace", "metrics": {"accuracy": 0.9}}
+    torch.save({"model_state_dict": STATE, "labels": ["male", "FEMALE"], "temperature": 1.5, "card": card}, file)
+    checkpoint = read(file)
+    assert (checkpoint.labels, checkpoint.temperature, checkpoint.card) == (("Male", "Female"), 1.5, card)
+
+
+def test_what_safetensors_say_of_themselves(file: Path) -> None:
+    save_safetensors(file)
+    assert (read(file).labels, read(file).temperature) == (("Male", "Female"), 1.5)
+
+
+def test_without_labels_the_order_is_assumed_and_one_warning_names_it(file: Path) -> None:
+    torch.save(STATE, file)
+    warnings: list[str] = []
+    assert read(file, warn=warnings.append).labels == ("Female", "Male")
+    assert len(warnings) == 1
+    assert "Female,Male" in warnings[0] and "--gender-labels" in warnings[0]
+
+
+def test_labels_that_are_given_win_and_silence_the_warning(file: Path) -> None:
+    torch.save({"model_state_dict": STATE, "labels": ["Female", "Male"]}, file)
+    warnings: list[str] = []
+    assert read(file, labels=["Male", "Female"], warn=warnings.append).labels == ("Male", "Female")
+    assert warnings == []
+
+
+def test_names_of_races_are_matched_whatever_their_spelling(tmp_path: Path) -> None:
+    names = ["White", "black", "Middle Eastern", "latino-hispanic", "Indian", "Asian"]
+    torch.save({"model_state_dict": RACE.network(6).state_dict(), "labels": names}, tmp_path / "race.pth")
+    labels = load(Location(tmp_path / "race.pth"), RACE).labels
+    assert labels == ("White", "Black", "Middle_Eastern", "Latino_Hispanic", "Indian", "Asian")
+
+
+@pytest.mark.parametrize("labels", [["Female"], ["Female", "Female"], ["Female", "Man"], ["Female", "Male", "Other"]])
+def test_labels_that_are_not_the_tasks_are_refused(labels: list[str], file: Path) -> None:
+    torch.save(STATE, file)
+    assert "Female,Male" in refusal(file, labels=labels)
+
+
+def test_a_wrong_number_of_outputs_is_called_so(file: Path) -> None:
+    torch.save({"model_state_dict": GENDER.network(7).state_dict(), "labels": ["Female", "Male"]}, file)
+    assert "has 7 outputs; perceived gender needs 2" in refusal(file)
+
+
+def test_another_network_is_told_by_its_first_odd_entry(file: Path) -> None:
+    torch.save({"model_state_dict": {**STATE, "extra.weight": torch.zeros(1)}}, file)
+    assert "extra.weight is (1,), expected no such entry" in refusal(file)
+    torch.save({"model_state_dict": {"fc.weight": STATE["fc.weight"]}}, file)
+    assert "fc.bias is missing" in refusal(file)
+
+
+class Attack:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch owned",)
+
+
+def test_what_would_need_unpickling_is_refused_and_not_run(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model_state_dict": STATE, "extra": Attack()}, file)
+    assert "never unpickled" in refusal(file)
+    file.write_bytes(pickle.dumps(Attack()))
+    refusal(file)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"PK\x03\x04nonsense", b"\x08" + b"\0" * 7 + b"{nonsense", b"\x80\x02."]
+)
+def test_a_file_that_is_no_checkpoint(content: bytes, file: Path) -> None:
+    file.write_bytes(content)
+    assert "no checkpoint" in refusal(file)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model_state_dict": {}}, {"a": 1}, {"model_state_dict": {"a": "text"}}])
+def test_a_torch_file_without_weights(content: object, file: Path) -> None:
+    torch.save(content, file)
+    assert "is no checkpoint" in refusal(file)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf"), "warm", None])
+def test_a_temperature_that_cannot_be(temperature: object, file: Path) -> None:
+    torch.save({"model_state_dict": STATE, "temperature": temperature}, file)
+    assert "temperature" in refusal(file)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2000), st.binary(min_size=1, max_size=8))
+def test_damaged_files_are_read_or_refused_and_nothing_else(place: int, damage: bytes) -> None:
+    import io
+    import tempfile
+
+    stream = io.BytesIO()
+    torch.save({"model_state_dict": STATE}, stream)
+    content = bytearray(stream.getvalue())
+    content[place : place + len(damage)] = damage
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            load(Location(Path(file.name)), GENDER)
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+
+
+def test_the_built_in_ones_name_their_labels_and_fit_their_networks() -> None:
+    for task in TASKS:
+        checkpoint = load(locate(task), task, warn=pytest.fail)
+        assert checkpoint.labels == task.labels
+        checkpoint.build(task)
+
+
+def test_the_hash_is_that_of_the_file(file: Path) -> None:
+    import hashlib
+
+    torch.save(STATE, file)
+    assert read(file).sha256 == hashlib.sha256(file.read_bytes()).hexdigest()

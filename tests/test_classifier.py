@@ -1,0 +1,122 @@
+"""Classifier: several kinds of input, lazily, in order; the same digits always."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from democlass import Classifier, Prediction, UsageError
+from democlass.images import Input
+
+
+def flat(predictions: list[Prediction]) -> list[list[float]]:
+    return [[p for outcome in each.outcomes.values() for p in outcome.probabilities.values()] for each in predictions]
+
+
+def test_paths_bytes_pil_images_and_arrays_are_all_taken(tiny: Callable[..., Classifier], photos: Path) -> None:
+    path = photos / "c.png"
+    image = Image.open(path)
+    inputs: list[Input] = [path, str(path), path.read_bytes(), image, np.asarray(image)]
+    predictions = list(tiny(batch_size=2).classify(inputs))
+    assert [each.path for each in predictions] == [str(path), str(path), None, None, None]
+    assert len({tuple(row) for row in flat(predictions)}) == 1
+
+
+def test_every_input_has_a_prediction_in_order_whatever_it_is(tiny: Callable[..., Classifier], photos: Path) -> None:
+    (photos / "empty.jpg").touch()
+    (photos / "text.jpg").write_text("not an image, but words")
+    inputs = ["empty.jpg", "a.jpg", "none.jpg", "text.jpg", "b.jpg", "c.png", "empty.jpg"]
+    names = [str(photos / name) for name in inputs]
+    predictions = list(tiny(batch_size=2).classify(names))
+    assert [each.path for each in predictions] == names
+    assert [each.reason for each in predictions] == [
+        "empty file", None, "no such file", "not an image", None, None, "empty file"
+    ]  # fmt: skip
+
+
+def test_nothing_but_errors_is_answered_at_once_and_without_end(tiny: Callable[..., Classifier]) -> None:
+    def endless() -> Iterator[str]:
+        while True:
+            yield "none.jpg"
+
+    stream = tiny(batch_size=4).classify(endless())
+    assert all(next(stream).reason == "no such file" for _ in range(1000))
+
+
+def test_it_is_lazy(tiny: Callable[..., Classifier], photos: Path) -> None:
+    taken = 0
+
+    def inputs() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photos / "a.jpg"
+
+    next(tiny(batch_size=4, workers=2).classify(inputs()))
+    assert taken <= 4 + 4 + 2 + 1
+
+
+@pytest.mark.parametrize("single", ["a.jpg", b"bytes", Path("a.jpg"), np.zeros((2, 2, 3), np.uint8)])
+def test_a_single_input_is_not_taken_for_several(single: object, tiny: Callable[..., Classifier]) -> None:
+    with pytest.raises(TypeError, match="into a list"):
+        next(tiny().classify(single))  # type: ignore[arg-type]
+
+
+def test_digits_do_not_depend_on_where_a_run_was_broken_off(classifier: Classifier, photos: Path) -> None:
+    names = sorted(photos.glob("*.*")) * 3
+    whole = flat(list(classifier.classify(names)))
+    assert flat(list(classifier.classify(names[5:]))) == whole[5:]
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (3, 1), (8, 0), (16, 4)])
+def test_digits_agree_across_batch_sizes_and_workers(
+    batch_size: int, workers: int, classifier: Classifier, photos: Path
+) -> None:
+    names = sorted(photos.rglob("*.*"))
+    other = Classifier.load(device="cpu", batch_size=batch_size, workers=workers)
+    for one, two in zip(flat(list(classifier.classify(names))), flat(list(other.classify(names))), strict=True):
+        assert one == pytest.approx(two, abs=1e-5)
+
+
+def test_temperature_softens_probabilities(classifier: Classifier, photos: Path, tmp_path: Path) -> None:
+    import torch
+
+    from democlass.locations import built_in_folder
+
+    content = torch.load(built_in_folder() / "model_checkpoint.pth", weights_only=True)
+    torch.save({**content, "temperature": 4.0}, tmp_path / "soft.pth")
+    soft = Classifier.load(device="cpu", checkpoints={"gender": tmp_path / "soft.pth"})
+    (before,), (after,) = classifier.classify([photos / "a.jpg"]), soft.classify([photos / "a.jpg"])
+    odds = [np.log(each.outcomes["gender"].probabilities["Female"] / each.outcomes["gender"].probabilities["Male"])
+            for each in (before, after)]  # fmt: skip
+    assert odds[0] == pytest.approx(4 * odds[1], rel=1e-3)
+    assert before.outcomes["race"] == after.outcomes["race"]
+
+
+def test_exif_and_limits_are_settings(tiny: Callable[..., Classifier]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (300, 200), "black")
+    image.paste("white", (0, 0, 50, 200))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", exif=exif)
+    turned, stored = (flat(list(tiny(ignore_exif=way).classify([stream.getvalue()]))) for way in (False, True))
+    assert turned != stored
+    (refused,) = tiny(max_pixels=50_000).classify([stream.getvalue()])
+    assert refused.reason == "too many pixels"
+
+
+def test_below_the_least_confidence_labels_read_uncertain(tiny: Callable[..., Classifier], photos: Path) -> None:
+    (prediction,) = tiny(min_confidence=1.0).classify([photos / "a.jpg"])
+    assert {outcome.label for outcome in prediction.outcomes.values()} == {"uncertain"}
+    assert sum(prediction.outcomes["race"].probabilities.values()) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_batch_of_nothing_is_refused(tiny: Callable[..., Classifier]) -> None:
+    with pytest.raises(UsageError, match="1 or more"):
+        tiny(batch_size=0)

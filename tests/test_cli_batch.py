@@ -1,0 +1,167 @@
+"""`classify batch SOURCE...`: nothing lost, whatever ends the run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import EXAMPLES, Run, command, environment, in_terminal
+
+MANY = 48
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory, portrait: Image.Image) -> Path:
+    """Many photos, and one file among them that is none: a run of several seconds."""
+    folder = tmp_path_factory.mktemp("collection") / "photos"
+    folder.mkdir()
+    for number in range(MANY - 1):
+        portrait.crop((number, number, 224 + number, 224 + number)).save(folder / f"{number:03}.jpg")
+    (folder / "020-bad.jpg").write_bytes(b"not an image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(collection: Path) -> bytes:
+    """What a run that nothing disturbs writes."""
+    words = command("batch", "photos", "--out", "whole.csv")
+    subprocess.run(words, cwd=collection.parent, env=environment(), check=False)
+    return (collection.parent / "whole.csv").read_bytes()
+
+
+def rows_so_far(partial: Path) -> int:
+    return partial.read_bytes().count(b"\n") if partial.exists() else 0
+
+
+def start_and_wait_for_rows(collection: Path, out: Path, rows: int, *more: str) -> subprocess.Popen[bytes]:
+    words = command("batch", "photos", "--out", out, *more)
+    process = subprocess.Popen(words, cwd=collection.parent, env=environment(), stderr=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while rows_so_far(Path(f"{out}.partial")) < rows and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.01)
+    return process
+
+
+def test_a_run_and_its_summary(classify: Run, photos: Path, tmp_path: Path) -> None:
+    (photos / "bad.jpg").touch()
+    (photos / "notes.txt").touch()
+    result = classify("batch", "photos", "--out", "results.csv")
+    assert result.returncode == 3 and result.stdout == b""
+    said = result.stderr.decode()
+    assert re.search(r"classified\s+6 images in [\d.]+ s, [\d.]+ images/s", said)
+    assert re.search(r"unreadable\s+1: 1 empty file", said) and re.search(
+        r"skipped\s+1: 1 not named like an image", said
+    )
+    assert "results.csv" in said
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows) and len(rows) == 7
+    assert sum(
+        float(rows[0][name]) for name in rows[0] if name.startswith("race_") and name != "race_confidence"
+    ) == pytest.approx(1, abs=1e-5)
+
+
+def test_quiet_says_nothing_and_standard_output_gets_csv(classify: Run, photos: Path) -> None:
+    result = classify("batch", "photos", "--quiet", "--no-recursive", "--exclude", "a*")
+    assert result.stderr == b"" and result.returncode == 0
+    assert result.stdout.count(b"\n") == 5
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_whatever_ends_the_run_resuming_completes_it(
+    number: signal.Signals, exit_code: int, collection: Path, unbroken: bytes, tmp_path: Path, classify: Run
+) -> None:
+    out = tmp_path / "out.csv"
+    with start_and_wait_for_rows(collection, out, 8) as process:
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == exit_code and b"Traceback" not in said
+    assert (b"--resume" in said) == (number != signal.SIGKILL)
+    assert not out.exists()
+    kept = (tmp_path / "out.csv.partial").read_bytes()
+    assert 8 <= kept.count(b"\n") < MANY
+    for line in kept.splitlines(keepends=True):
+        assert line.endswith(b"\n") and json.loads(line)["path"]
+    resumed = classify("batch", "photos", "--out", out, "--resume", cwd=collection.parent)
+    assert resumed.returncode == 3
+    assert out.read_bytes() == unbroken
+    left = int(re.findall(r"classified\s+(\d+)", resumed.stderr.decode())[0])
+    assert left + kept.count(b"\n") in (MANY, MANY - 1)
+
+
+def test_a_second_run_on_the_same_output_is_refused(collection: Path, tmp_path: Path, classify: Run) -> None:
+    with start_and_wait_for_rows(collection, tmp_path / "out.csv", 1) as first:
+        for way in ([], ["--resume"], ["--overwrite"]):
+            second = classify("batch", "photos", "--out", tmp_path / "out.csv", *way, cwd=collection.parent)
+            assert second.returncode == 2 and b"another run" in second.stderr
+        first.kill()
+        first.communicate()
+
+
+def test_a_full_disk_ends_the_run_with_whole_rows(
+    collection: Path, tmp_path: Path, unbroken: bytes, classify: Run
+) -> None:
+    """A file-size limit stands for the full disk: the kernel refuses the write just so."""
+    limited = ["sh", "-c", 'ulimit -f 8; trap "" XFSZ; exec "$@"', "sh"]
+    out = tmp_path / "out.csv"
+    result = subprocess.run(
+        [*limited, *command("batch", "photos", "--out", out)],
+        cwd=collection.parent,
+        env=environment(),
+        capture_output=True,
+    )
+    assert result.returncode == 1 and b"--resume goes on" in result.stderr and b"Traceback" not in result.stderr
+    kept = Path(f"{out}.partial").read_bytes()
+    assert kept.endswith(b"\n") and not out.exists()
+    assert classify("batch", "photos", "--out", out, "--resume", cwd=collection.parent).returncode == 3
+    assert out.read_bytes() == unbroken
+
+
+def test_what_vanishes_between_walk_and_read_is_a_row(collection: Path, tmp_path: Path) -> None:
+    last = collection / "zzz.jpg"
+    last.write_bytes((collection / "000.jpg").read_bytes())
+    with start_and_wait_for_rows(collection, tmp_path / "out.jsonl", 1) as process:
+        last.unlink()
+        process.communicate(timeout=120)
+    row = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[-1])
+    assert row["path"] == "photos/zzz.jpg" and row["error"].startswith("no such file")
+
+
+def test_resuming_with_other_options_is_refused_saying_which(classify: Run, photos: Path) -> None:
+    assert classify("batch", "photos", "--out", "r.json").returncode == 0
+    result = classify("batch", "photos", "--out", "r.json", "--resume", "--ignore-exif", "--batch-size", "3")
+    assert result.returncode == 2
+    assert b"batch_size: 8 then, 3 now; ignore_exif: False then, True now" in result.stderr
+
+
+def test_an_output_that_exists_is_refused_before_any_work(classify: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("mine")
+    code = classify("batch", "photos", "--out", "r.csv", "--weights", "none")
+    assert code.returncode == 2 and b"exists" in code.stderr
+    assert (tmp_path / "r.csv").read_text() == "mine"
+    assert not (tmp_path / "r.csv.partial").exists()
+
+
+def test_sources_that_are_not_there_are_refused(classify: Run) -> None:
+    result = classify("batch", "nowhere", "--out", "r.csv")
+    assert result.returncode == 2 and b"no such file or folder: nowhere" in result.stderr
+
+
+def test_progress_is_a_bar_on_a_terminal(photos: Path, tmp_path: Path) -> None:
+    shown = in_terminal("batch", "photos", "--out", "r.csv", cwd=tmp_path, stream="stderr")
+    assert "6/6" in shown and "img" in shown
+
+
+def test_names_on_standard_input_with_an_output_file(classify: Run, tmp_path: Path) -> None:
+    names = b"".join(os.fsencode(EXAMPLES / name) + b"\n" for name in ("astronaut.png", "grace_hopper.jpg"))
+    assert classify("batch", "-", "--out", "r.jsonl", input=names).returncode == 0
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 2

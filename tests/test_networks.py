@@ -1,0 +1,121 @@
+"""All networks over each batch: digits that depend on nothing but the image, on whatever device there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from conftest import TinyNetwork
+from democlass.classifier import Classifier
+from democlass.errors import DemoclassError, DeviceError
+from democlass.networks import pick_device
+from democlass.settings import Precision
+
+
+def random_batch(classifier: Classifier, seed: int, size: int | None = None) -> dict[object, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (size or classifier.networks.batch_size, 224, 224, 3)
+    return {
+        geometry: torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        for geometry in classifier.networks.geometries
+    }
+
+
+def test_an_image_has_the_same_bits_whatever_its_place_and_neighbours(classifier: Classifier) -> None:
+    networks = classifier.networks
+    batch, others = random_batch(classifier, 0), random_batch(classifier, 1)
+    before = networks.predict(batch)  # type: ignore[arg-type]
+    for place in (0, 3, networks.batch_size - 1):
+        moved = {geometry: pixels.clone() for geometry, pixels in others.items()}
+        for geometry, pixels in moved.items():
+            pixels[place] = batch[geometry][2]
+        after = networks.predict(moved)  # type: ignore[arg-type]
+        for task in before:
+            assert torch.equal(before[task][2], after[task][place])
+
+
+def test_probabilities_are_float32_and_sum_to_one(classifier: Classifier) -> None:
+    for answer in classifier.networks.predict(random_batch(classifier, 2)).values():  # type: ignore[arg-type]
+        assert answer.dtype == torch.float32
+        torch.testing.assert_close(answer.sum(1), torch.ones(len(answer)))
+
+
+def test_labels_in_another_order_answer_to_the_right_name(tiny: Callable[..., Classifier]) -> None:
+    usual, turned = tiny(), tiny(labels={"gender": ["Male", "Female"]})
+    batch = random_batch(usual, 3)
+    one, other = (each.networks.predict(batch)["gender"] for each in (usual, turned))  # type: ignore[arg-type]
+    assert torch.equal(one, other.flip(1)) and not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.FLOAT16])
+def test_lower_precision_is_near(precision: Precision, classifier: Classifier) -> None:
+    low = Classifier.load(device="cpu", precision=precision)
+    batch = random_batch(classifier, 4)
+    exact, near = classifier.networks.predict(batch), low.networks.predict(batch)  # type: ignore[arg-type]
+    for task in exact:
+        assert near[task].dtype == torch.float32
+        assert not torch.equal(exact[task], near[task])
+        torch.testing.assert_close(exact[task], near[task], atol=0.1, rtol=0)
+
+
+class SmallMemory(TinyNetwork):
+    """A network on a device that holds three images at most."""
+
+    most = 3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError
+        return super().forward(x)
+
+
+class NoMemory(SmallMemory):
+    most = 0
+
+
+def test_out_of_memory_halves_the_batch_with_one_warning_and_the_same_answers(tiny: Callable[..., Classifier]) -> None:
+    roomy, tight = tiny(batch_size=11), tiny(SmallMemory, batch_size=11)
+    batch = random_batch(roomy, 5)
+    with pytest.warns(UserWarning, match="out of memory with batches of 11") as warned:
+        answers = tight.networks.predict(batch)  # type: ignore[arg-type]
+        tight.networks.predict(batch)  # type: ignore[arg-type]
+    assert len(warned) == 1
+    for task, expected in roomy.networks.predict(batch).items():  # type: ignore[arg-type]
+        torch.testing.assert_close(answers[task], expected)
+
+
+@pytest.mark.filterwarnings("ignore:cpu is out of memory")
+def test_memory_for_not_even_one_image_ends_the_run(tiny: Callable[..., Classifier]) -> None:
+    classifier = tiny(NoMemory, batch_size=2)
+    with pytest.raises(DemoclassError, match="too little memory"):
+        classifier.networks.predict(random_batch(classifier, 6))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "meta", "", "xpu"])
+def test_devices_that_are_none(name: str) -> None:
+    with pytest.raises(DeviceError, match="auto, cpu, cuda"):
+        pick_device(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize("name", ["cuda", "cuda:3"])
+def test_a_gpu_that_is_not_there(name: str) -> None:
+    with pytest.raises(DeviceError, match="--device cpu"):
+        pick_device(name)
+    assert pick_device("auto") in (torch.device("cpu"), torch.device("mps"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+@pytest.mark.parametrize("precision", list(Precision))
+def test_a_gpu_answers_as_the_processor_does(precision: Precision, classifier: Classifier) -> None:
+    gpu = Classifier.load(device="cuda", precision=precision, batch_size=classifier.networks.batch_size)
+    batch = gpu.networks.new_batch()
+    for geometry, pixels in random_batch(classifier, 7).items():
+        batch[geometry].copy_(pixels)  # type: ignore[index]
+    exact, near = classifier.networks.predict(batch), gpu.networks.predict(batch)
+    for task in exact:
+        torch.testing.assert_close(
+            exact[task], near[task], atol=1e-4 if precision is Precision.FLOAT32 else 0.1, rtol=0
+        )

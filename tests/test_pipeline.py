@@ -1,0 +1,101 @@
+"""The run: every row written before the next, and memory that does not grow with the collection."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import environment, save_tiny_weights, tiny_tasks
+from democlass.classifier import Classifier
+from democlass.pipeline import run
+from democlass.results import Prediction
+from democlass.tally import Tally
+
+
+def test_a_row_is_counted_and_shown_only_once_it_is_written(tiny: Callable[..., Classifier], photos: Path) -> None:
+    (photos / "bad.jpg").touch()
+    names = [str(name) for name in sorted(photos.glob("*.*"))]
+    written: list[Prediction] = []
+    tally = Tally()
+
+    def watch(prediction: Prediction) -> None:
+        assert written[-1] is prediction
+        assert tally.classified + tally.unreadable.total() == len(written)
+
+    run(names, tiny(batch_size=2), written.append, tally, watch)
+    assert [each.path for each in written] == names
+    assert tally.as_dict() == {"rows": 6, "classified": 5, "unreadable": {"empty file": 1}}
+
+
+def test_a_write_that_fails_ends_the_run(tiny: Callable[..., Classifier], photos: Path) -> None:
+    def full(_: Prediction) -> None:
+        raise OSError("full")
+
+    tally = Tally()
+    with pytest.raises(OSError, match="full"):
+        run([str(photos / "a.jpg")] * 9, tiny(), full, tally)
+    assert tally.classified == 0
+
+
+WHOLE_RUN = """
+import resource, sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from conftest import tiny_tasks
+from democlass.classifier import Classifier
+from democlass.output import Intent, Output
+from democlass.pipeline import run
+from democlass.record import RunRecord
+from democlass.sources import Walk, find
+from democlass.tally import Tally
+from democlass.writers import FORMATS
+
+folder, weights, out = map(Path, sys.argv[1:])
+tasks = tiny_tasks()
+classifier = Classifier.load(weights=weights, tasks=tasks, device="cpu")
+with closing(Output(out, FORMATS[out.suffix[1:]], Intent(), tasks)) as output:
+    names = list(find([str(folder)], Walk(), Counter()))
+    output.begin(RunRecord.of(classifier, out.suffix[1:]))
+    run(output.remaining(names), classifier, output.write, Tally())
+    print(output.finish(Counter()).classified, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak_memory(images: int, photo: Path, folder: Path) -> float:
+    """Return the peak memory, in MB, of a whole run over so many links to one photo."""
+    collection = folder / str(images)
+    collection.mkdir()
+    for number in range(images):
+        os.link(photo, collection / f"{number:05}.jpg")
+    words: list[str | Path] = [
+        sys.executable,
+        "-c",
+        WHOLE_RUN,
+        collection,
+        folder / "weights",
+        folder / f"{images}.parquet",
+    ]
+    env = environment()
+    env["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent)
+    answer = subprocess.run(words, env=env, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    rows, kilobytes = answer.stdout.split()
+    assert int(rows) == images
+    return int(kilobytes) / 1000
+
+
+def test_memory_is_flat(tmp_path: Path, portrait: Image.Image) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "weights").mkdir()
+    save_tiny_weights(tmp_path / "weights", tiny_tasks())
+    photo = tmp_path / "photo.jpg"
+    portrait.resize((64, 48)).save(photo)
+    few, many = peak_memory(500, photo, tmp_path), peak_memory(20_000, photo, tmp_path)
+    assert many - few < 150

@@ -1,0 +1,103 @@
+"""Prediction, and the two shapes it is written in."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from democlass.results import Outcome, Prediction, columns, from_document, from_row, to_document, to_frame, to_row
+
+GENDER = Outcome.choose({"Female": 0.92, "Male": 0.08})
+RACE = Outcome.choose(
+    {"Asian": 0.15, "Black": 0.05, "Indian": 0.70, "Latino_Hispanic": 0.05, "Middle_Eastern": 0.03, "White": 0.02}
+)
+OK = Prediction("a.jpg", {"gender": GENDER, "race": RACE})
+ERROR = Prediction("b.jpg", error="truncated: copy it again")
+
+
+def test_confidence_is_the_probability_of_the_label_chosen() -> None:
+    assert (RACE.label, RACE.confidence) == ("Indian", 0.70)
+
+
+def test_below_the_least_confidence_the_label_is_uncertain_and_probabilities_stay() -> None:
+    unsure = Outcome.choose({"Female": 0.55, "Male": 0.45}, min_confidence=0.6)
+    assert unsure == Outcome("uncertain", {"Female": 0.55, "Male": 0.45})
+    assert unsure.confidence == 0.55
+    assert Outcome.choose({"Female": 0.6, "Male": 0.4}, min_confidence=0.6).label == "Female"
+
+
+def test_the_nested_shape() -> None:
+    assert to_document(OK) == {
+        "path": "a.jpg",
+        "status": "ok",
+        "gender_probabilities": {"Female": 0.92, "Male": 0.08},
+        "race_probabilities": dict(RACE.probabilities),
+    }
+    assert to_document(ERROR) == {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}
+
+
+def test_the_flat_shape() -> None:
+    assert columns() == [
+        "path",
+        "status",
+        "error",
+        "gender",
+        "gender_confidence",
+        "race",
+        "race_confidence",
+        "gender_Female",
+        "gender_Male",
+        "race_Asian",
+        "race_Black",
+        "race_Indian",
+        "race_Latino_Hispanic",
+        "race_Middle_Eastern",
+        "race_White",
+    ]
+    row = to_row(OK)
+    assert (row["race"], row["race_confidence"], row["race_White"]) == ("Indian", 0.70, 0.02)
+    assert to_row(ERROR) == {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}
+
+
+def test_the_reason_is_what_stands_before_the_advice() -> None:
+    assert (ERROR.reason, OK.reason) == ("truncated", None)
+
+
+def predictions() -> st.SearchStrategy[Prediction]:
+    def outcome(labels: list[str]) -> st.SearchStrategy[Outcome]:
+        shares = st.lists(st.floats(0, 1, width=32), min_size=len(labels), max_size=len(labels))
+        return shares.map(lambda values: Outcome.choose(dict(zip(labels, values, strict=True)), 0.5))
+
+    both = st.fixed_dictionaries({"gender": outcome(["Female", "Male"]), "race": outcome(list(RACE.probabilities))})
+    paths = st.binary(min_size=1).map(os.fsdecode)
+    ok = st.builds(Prediction, paths, both)
+    return ok | st.builds(Prediction, paths, st.just({}), st.text(min_size=1))
+
+
+@given(predictions())
+def test_both_shapes_can_be_read_back(prediction: Prediction) -> None:
+    assert from_document(to_document(prediction, labels=True, decimals=None)) == prediction
+    assert from_row(to_row(prediction)) == prediction
+
+
+@pytest.mark.parametrize("document", [{}, {"path": "a", "status": "fine"}, {"path": "a", "status": "ok"}])
+def test_what_is_no_row_is_refused(document: dict[str, object]) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        from_document(document)
+
+
+def test_a_frame_has_a_row_a_prediction_and_every_column() -> None:
+    frame = to_frame([OK, ERROR])
+    assert list(frame.columns) == columns()
+    assert list(frame["path"]) == ["a.jpg", "b.jpg"]
+    assert frame["race_Indian"][0] == 0.70 and math.isnan(frame["race_Indian"][1])
+
+
+def test_a_frame_carries_raw_bytes_where_a_name_needs_them() -> None:
+    frame = to_frame([OK, Prediction(os.fsdecode(b"\xff.jpg"), error="x: y")])
+    assert list(frame["path"]) == ["a.jpg", "\\xff.jpg"]
+    assert frame["path_bytes"][1] == b"\xff.jpg".hex()
