@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision  # noqa: F401 (networks are built from it on the meta device, under which it may not be imported)
 from torch import nn
 
 from democlass.errors import CheckpointError
