@@ -25,7 +25,7 @@ MODES: dict[str, tuple[Make, str, dict[str, Any]]] = {
     "RGBA": (lambda image: image.convert("RGBA"), "png", {}),
     "CMYK": (lambda image: image.convert("CMYK"), "jpg", {}),
     "1-bit": (lambda image: image.convert("1"), "png", {}),
-    "YCbCr": (lambda image: image.convert("YCbCr"), "tiff", {}),
+    "TIFF": (lambda image: image, "tiff", {"compression": "tiff_lzw"}),
     "progressive": (lambda image: image, "jpg", {"progressive": True}),
     "WebP": (lambda image: image, "webp", {}),
     "BMP": (lambda image: image, "bmp", {}),

@@ -131,6 +131,11 @@ def test_names_one_a_line_the_last_line_feed_may_be_missing() -> None:
     assert list(read_names(io.BytesIO(b"a b.jpg\n\n-c.jpg\nd.jpg"))) == ["a b.jpg", "-c.jpg", "d.jpg"]
 
 
+def test_nul_bytes_without_null_are_told_what_to_give() -> None:
+    with pytest.raises(UsageError, match="--null"):
+        list(read_names(io.BytesIO(b"a.jpg\0b.jpg\0")))
+
+
 def test_a_name_is_not_held_back_until_the_list_ends() -> None:
     read, write = os.pipe()
     with os.fdopen(read, "rb") as stream, os.fdopen(write, "wb", buffering=0) as producer:

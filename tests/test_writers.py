@@ -24,7 +24,7 @@ RACE = Outcome(
 OUTCOMES = {"gender": GENDER, "race": RACE}
 OK, ERROR = Prediction("a.jpg", OUTCOMES), Prediction("b.jpg", error="truncated: copy it again")
 
-NAMES = st.binary(min_size=1).map(os.fsdecode)
+NAMES = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 
 
 def written(format_name: str, predictions: list[Prediction], shape: Shape = Shape()) -> bytes:

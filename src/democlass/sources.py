@@ -88,10 +88,15 @@ def find(sources: Iterable[str], walk: Walk, skipped: Counter[str]) -> Iterator[
 
 
 def read_names(stream: BinaryIO, *, null: bool = False) -> Iterator[str]:
-    """Yield the names that a stream lists, one a line or, with `null`, each ended by a NUL byte. Lazy."""
+    """Yield the names that a stream lists, one a line or, with `null`, each ended by a NUL byte. Lazy.
+
+    Raises UsageError where lines hold NUL bytes, which no name does.
+    """
     end = b"\0" if null else b"\n"
     rest = b""
     while block := _read_available(stream):
+        if not null and b"\0" in block:
+            raise UsageError("the names on standard input end in NUL bytes: give --null")
         *whole, rest = (rest + block).split(end)
         yield from (os.fsdecode(name) for name in whole if name)
     if rest:

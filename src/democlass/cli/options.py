@@ -213,8 +213,9 @@ def expand(function: Callable[..., int]) -> Callable[..., None]:
 
     What it returns is the process's exit code.
     """
-    hints = get_type_hints(function, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind) and isinstance(kind, type)}
+    signature = inspect.signature(function, eval_str=True)
+    kinds = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    groups = {name: kind for name, kind in kinds.items() if is_dataclass(kind) and isinstance(kind, type)}
 
     def expanded(**values: Any) -> None:
         grouped = {
@@ -225,7 +226,7 @@ def expand(function: Callable[..., int]) -> Callable[..., None]:
             raise typer.Exit(code)
 
     parameters = []
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in signature.parameters.items():
         if name in groups:
             inner = get_type_hints(groups[name], include_extras=True)
             parameters += [
@@ -235,7 +236,7 @@ def expand(function: Callable[..., int]) -> Callable[..., None]:
                 for field in fields(groups[name])
             ]
         else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
     expanded.__doc__ = flowing(function.__doc__ or "")
     expanded.__name__ = function.__name__
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
