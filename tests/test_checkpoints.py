@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from conftest import tiny_tasks
 from democlass.checkpoints import Checkpoint, load
-from democlass.errors import CheckpointError
+from democlass.errors import CheckpointError, UsageError
 from democlass.locations import Location, locate
 from democlass.tasks import TASKS
 
@@ -78,19 +78,25 @@ def test_what_safetensors_say_of_themselves(file: Path) -> None:
     assert (read(file).labels, read(file).temperature) == (("Male", "Female"), 1.5)
 
 
-def test_without_labels_the_order_is_assumed_and_one_warning_names_it(file: Path) -> None:
+def test_without_labels_the_order_is_assumed_and_one_remark_names_it(file: Path) -> None:
     torch.save(STATE, file)
-    warnings: list[str] = []
-    assert read(file, warn=warnings.append).labels == ("Female", "Male")
-    assert len(warnings) == 1
-    assert "Female,Male" in warnings[0] and "--gender-labels" in warnings[0]
+    checkpoint = read(file)
+    assert checkpoint.labels == ("Female", "Male") and not checkpoint.labels_named
+    (remark,) = checkpoint.remarks
+    assert "Female,Male" in remark and "--gender-labels" in remark
 
 
-def test_labels_that_are_given_win_and_silence_the_warning(file: Path) -> None:
+def test_labels_that_are_given_win(file: Path) -> None:
+    torch.save(STATE, file)
+    checkpoint = read(file, labels=["Male", "Female"])
+    assert (checkpoint.labels, checkpoint.remarks) == (("Male", "Female"), ())
+
+
+def test_labels_that_contradict_the_checkpoint_win_with_a_remark(file: Path) -> None:
     torch.save({"model_state_dict": STATE, "labels": ["Female", "Male"]}, file)
-    warnings: list[str] = []
-    assert read(file, labels=["Male", "Female"], warn=warnings.append).labels == ("Male", "Female")
-    assert warnings == []
+    assert read(file, labels=["female", "male"]).remarks == ()
+    checkpoint = read(file, labels=["Male", "Female"])
+    assert checkpoint.labels == ("Male", "Female") and "contradicts" in checkpoint.remarks[0]
 
 
 def test_names_of_races_are_matched_whatever_their_spelling(tmp_path: Path) -> None:
@@ -103,7 +109,16 @@ def test_names_of_races_are_matched_whatever_their_spelling(tmp_path: Path) -> N
 @pytest.mark.parametrize("labels", [["Female"], ["Female", "Female"], ["Female", "Man"], ["Female", "Male", "Other"]])
 def test_labels_that_are_not_the_tasks_are_refused(labels: list[str], file: Path) -> None:
     torch.save(STATE, file)
-    assert "Female,Male" in refusal(file, labels=labels)
+    with pytest.raises(UsageError, match="each of Female,Male once"):
+        read(file, labels=labels)
+    torch.save({"model_state_dict": STATE, "labels": labels}, file)
+    assert "each of Female,Male once" in refusal(file)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, file: Path) -> None:
+    torch.save({**STATE, "fc.bias": torch.tensor([0.0, value])}, file)
+    assert "no numbers" in refusal(file)
 
 
 def test_a_wrong_number_of_outputs_is_called_so(file: Path) -> None:
@@ -175,8 +190,8 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(place: int, damage: 
 
 def test_the_built_in_ones_name_their_labels_and_fit_their_networks() -> None:
     for task in TASKS:
-        checkpoint = load(locate(task), task, warn=pytest.fail)
-        assert checkpoint.labels == task.labels
+        checkpoint = load(locate(task), task)
+        assert (checkpoint.labels, checkpoint.remarks) == (task.labels, ())
         checkpoint.build(task)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from conftest import TinyNetwork
 from democlass import Classifier, Prediction, UsageError
 from democlass.images import Input
 
@@ -84,8 +86,6 @@ def test_digits_agree_across_batch_sizes_and_workers(
 
 
 def test_temperature_softens_probabilities(classifier: Classifier, photos: Path, tmp_path: Path) -> None:
-    import torch
-
     from democlass.locations import built_in_folder
 
     content = torch.load(built_in_folder() / "model_checkpoint.pth", weights_only=True)
@@ -115,6 +115,23 @@ def test_below_the_least_confidence_labels_read_uncertain(tiny: Callable[..., Cl
     (prediction,) = tiny(min_confidence=1.0).classify([photos / "a.jpg"])
     assert {outcome.label for outcome in prediction.outcomes.values()} == {"uncertain"}
     assert sum(prediction.outcomes["race"].probabilities.values()) == pytest.approx(1, abs=1e-6)
+
+
+class Speechless(TinyNetwork):
+    """A network whose answers are no numbers, as half precision can make them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * float("nan")
+
+
+def test_answers_that_are_no_numbers_are_errors(tiny: Callable[..., Classifier], photos: Path) -> None:
+    (prediction,) = tiny(Speechless).classify([photos / "a.jpg"])
+    assert prediction.reason == "no answer" and not prediction.outcomes
+
+
+def test_a_precision_that_is_none_is_refused(tiny: Callable[..., Classifier]) -> None:
+    with pytest.raises(UsageError, match="float32, bfloat16, float16"):
+        tiny(precision="int4")
 
 
 def test_a_batch_of_nothing_is_refused(tiny: Callable[..., Classifier]) -> None:

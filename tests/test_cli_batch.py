@@ -93,6 +93,7 @@ def test_whatever_ends_the_run_resuming_completes_it(
         assert line.endswith(b"\n") and json.loads(line)["path"]
     resumed = classify("batch", "photos", "--out", out, "--resume", cwd=collection.parent)
     assert resumed.returncode == 3
+    assert re.search(rf"in all\s+{MANY} rows", resumed.stderr.decode())
     assert out.read_bytes() == unbroken
     left = int(re.findall(r"classified\s+(\d+)", resumed.stderr.decode())[0])
     assert left + kept.count(b"\n") in (MANY, MANY - 1)
@@ -152,8 +153,8 @@ def test_an_output_that_exists_is_refused_before_any_work(classify: Run, photos:
 
 
 def test_sources_that_are_not_there_are_refused(classify: Run) -> None:
-    result = classify("batch", "nowhere", "--out", "r.csv")
-    assert result.returncode == 2 and b"no such file or folder: nowhere" in result.stderr
+    result = classify("batch", "nowhere", "*.gif", "--out", "r.csv")
+    assert result.returncode == 2 and b"no such file or folder: nowhere, *.gif" in result.stderr
 
 
 def test_progress_is_a_bar_on_a_terminal(photos: Path, tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray[Any, Any]) -> None
     assert reason(array) == "not an image"
 
 
+@pytest.mark.parametrize("source", [None, 3, [1], io.BytesIO()])
+def test_what_is_no_input_is_the_callers_mistake(source: Any) -> None:
+    with pytest.raises(TypeError, match="an input is a path"):
+        read(source)
+
+
 def test_an_array_without_pixels_is_refused() -> None:
     assert reason(np.zeros((0, 4, 3), np.uint8)) == "damaged image"
 
@@ -136,6 +142,7 @@ def test_heic_is_read_where_the_package_is_installed(portrait: Image.Image) -> N
         (os.mkfifo, "not a regular file"),
         (lambda path: socket.socket(socket.AF_UNIX).bind(str(path)), "not a regular file"),
         (lambda path: path.symlink_to(path), "a link in a circle"),
+        (lambda path: path.symlink_to("nowhere"), "a broken link"),
         (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
         (lambda path: path.touch(), "empty file"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,9 @@ import torch
 import torchvision  # noqa: F401 (networks are built from it on the meta device, under which it may not be imported)
 from torch import nn
 
-from democlass.errors import CheckpointError
+from democlass.errors import CheckpointError, UsageError
 from democlass.locations import Location
 from democlass.tasks import Task
-
-Warn = Callable[[str], None]
 
 _PARALLEL_PREFIX = "module."
 _WRAPPERS = ("model_state_dict", "state_dict")
@@ -33,7 +31,8 @@ class Checkpoint:
 
     `state` maps a parameter's name to its tensor, floating point ones in float32. `labels` name the network's
     outputs in order and are the task's, in some order; `labels_named` is False where that order was assumed.
-    Logits are divided by `temperature` before the softmax. `card` is what its maker says of it.
+    Logits are divided by `temperature` before the softmax. `card` is what its maker says of it. `remarks` are what a
+    user should be warned of.
     """
 
     location: Location
@@ -42,6 +41,7 @@ class Checkpoint:
     labels_named: bool = True
     temperature: float = 1.0
     card: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -57,25 +57,30 @@ class Checkpoint:
         return network.eval().requires_grad_(False)
 
 
-def load(
-    location: Location, task: Task, *, labels: Sequence[str] | None = None, warn: Warn = lambda _: None
-) -> Checkpoint:
-    """Read a checkpoint and settle its labels.
+def load(location: Location, task: Task, *, labels: Sequence[str] | None = None) -> Checkpoint:
+    """Read a checkpoint and settle its labels: `labels` win over those in the file, and those over the task's order.
 
-    `labels` win over those in the file; a file without any has the task's order assumed, and `warn` is told.
     Accepted are torch files (a dict with `model_state_dict`, or a bare state_dict) and safetensors, with or without
-    the `module.` that nn.DataParallel puts before names. Raises CheckpointError.
+    the `module.` that nn.DataParallel puts before names. Raises CheckpointError; UsageError where `labels` are wrong.
     """
     content = _read_safetensors(location.path) if _is_safetensors(location.path) else _read_torch(location.path)
     checkpoint = _interpret(content, location, task)
-    if labels is not None:
-        return replace(checkpoint, labels=_match_labels(labels, task, "the option"), labels_named=True)
-    if not checkpoint.labels_named:
-        warn(
+    option = f"--{task.name}-labels"
+    if labels is None:
+        if checkpoint.labels_named:
+            return checkpoint
+        remark = (
             f"{location.path} does not name its labels: assumed is {','.join(task.labels)}; "
-            f"if its outputs are in another order, say so with --{task.name}-labels"
+            f"if its outputs are in another order, say so with {option}"
         )
-    return checkpoint
+        return replace(checkpoint, remarks=(remark,))
+    given = match_labels(labels, task)
+    if given is None:
+        raise UsageError(f"{option} {','.join(labels)}: it takes {_needed(task)}")
+    if not checkpoint.labels_named or given == checkpoint.labels:
+        return replace(checkpoint, labels=given, labels_named=True)
+    remark = f"{option} contradicts {location.path}, which names its labels {','.join(checkpoint.labels)}"
+    return replace(checkpoint, labels=given, remarks=(remark,))
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -133,12 +138,17 @@ def _interpret(content: Any, location: Location, task: Task) -> Checkpoint:
     state = content if state is None else state
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"{location.path} is no checkpoint: it has no model_state_dict of tensors")
+    if not all(value.isfinite().all() for value in state.values()):
+        raise CheckpointError(f"{location.path} holds weights that are no numbers (NaN or infinite)")
     named = said.get("labels") is not None
+    labels = match_labels(said["labels"], task) if named else task.labels
+    if labels is None:
+        raise CheckpointError(f"{location.path} has the labels {said['labels']!r}; {task.title} takes {_needed(task)}")
     card = said.get("card")
     return Checkpoint(
         location,
         {str(name).removeprefix(_PARALLEL_PREFIX): _to_float32(value) for name, value in state.items()},
-        _match_labels(said["labels"], task, str(location.path)) if named else task.labels,
+        labels,
         named,
         _temperature(said.get("temperature", 1.0), location),
         card if isinstance(card, Mapping) else {},
@@ -159,17 +169,19 @@ def _temperature(value: Any, location: Location) -> float:
     return temperature
 
 
-def _match_labels(names: Any, task: Task, where: str) -> tuple[str, ...]:
-    """Return the task's own spelling of each name, in the order given; case, spaces and hyphens are forgiven."""
+def match_labels(names: Any, task: Task) -> tuple[str, ...] | None:
+    """Return the task's own spelling of each name, in the order given, or None where they are not its labels.
+
+    Case, spaces and hyphens are forgiven.
+    """
     known = {_folded(label): label for label in task.labels}
-    given = [str(name) for name in names] if isinstance(names, (list, tuple)) else []
-    labels = tuple(known.get(_folded(name), "") for name in given)
-    if sorted(labels) != sorted(task.labels):
-        raise CheckpointError(
-            f"{where} gives {task.title} the labels {','.join(given) or repr(names)}; "
-            f"it takes each of {','.join(task.labels)} once, in the order of the network's outputs"
-        )
-    return labels
+    given = names if isinstance(names, (list, tuple)) else ()
+    labels = tuple(known.get(_folded(str(name)), "") for name in given)
+    return labels if sorted(labels) == sorted(task.labels) else None
+
+
+def _needed(task: Task) -> str:
+    return f"each of {','.join(task.labels)} once, in the order of the network's outputs"
 
 
 def _folded(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,6 +67,8 @@ class Classifier:
         folder = None if weights is None else Location(Path(weights), "weights")
         files = {name: Location(Path(file), "checkpoints") for name, file in (checkpoints or {}).items()}
         locations = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in tasks}
+        if precision not in list(Precision):
+            raise UsageError(f"a precision of {precision}: it is one of {', '.join(Precision)}")
         settings = Settings(device, Precision(precision), batch_size, ignore_exif, max_pixels, min_confidence)
         return cls.build(locations, settings, labels=labels, workers=workers, tasks=tasks)
 
@@ -85,11 +88,11 @@ class Classifier:
             raise UsageError(f"a batch of {settings.batch_size} images: it must be 1 or more")
         device = pick_device(settings.device)
         named = labels or {}
-        read = {
-            task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name), warn=warn)
-            for task in tasks
-        }
+        read = {task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name)) for task in tasks}
         networks = Networks(tasks, read, device=device, precision=settings.precision, batch_size=settings.batch_size)
+        for checkpoint in read.values():
+            for remark in checkpoint.remarks:
+                warn(remark)
         return cls(networks, settings, workers=workers)
 
     def classify(self, inputs: Iterable[Input]) -> Iterator[Prediction]:
@@ -118,7 +121,7 @@ class Classifier:
             if isinstance(pixels, ImageError):
                 yield Prediction(path, error=str(pixels))
             else:
-                yield Prediction(path, next(answers))
+                yield _prediction(path, next(answers))
 
     def _outcomes(self, images: Sequence[Pixels]) -> list[dict[str, Outcome]]:
         if not images:
@@ -135,6 +138,12 @@ class Classifier:
             }
             for i in range(len(images))
         ]
+
+
+def _prediction(path: str | None, outcomes: dict[str, Outcome]) -> Prediction:
+    if any(math.isnan(p) for outcome in outcomes.values() for p in outcome.probabilities.values()):
+        return Prediction(path, error="no answer: the networks gave no numbers; --precision float32 may help")
+    return Prediction(path, outcomes)
 
 
 def _fill(slots: torch.Tensor, images: Sequence[Pixels], geometry: Geometry) -> None:

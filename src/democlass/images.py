@@ -57,8 +57,10 @@ def prepare(
 def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return an input as a PIL image in RGB, upright unless `ignore_exif`; of several frames, the first.
 
-    Raises ImageError, also where the image has more than `max_pixels`.
+    Raises ImageError, also where the image has more than `max_pixels`; TypeError where the input is none.
     """
+    if not isinstance(source, (str, os.PathLike, bytes, Image.Image, np.ndarray)):
+        raise TypeError(f"an input is a path, bytes, a PIL image or an array, no {type(source).__name__}")
     with _verdicts():
         if isinstance(source, Image.Image):
             return _to_rgb(source, ignore_exif, max_pixels)
@@ -93,7 +95,12 @@ def allow_pixels(max_pixels: int) -> None:
 
 def _open(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file and nothing else, without ever waiting for a pipe's writer."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise ImageError("a broken link", "what it leads to is not there, or no longer") from None
+        raise
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

@@ -32,6 +32,8 @@ def locate(task: Task, *, file: Location | None = None, folder: Location | None 
     location = file
     if location is None:
         parent = folder or Location(built_in_folder())
+        if not parent.path.is_dir():
+            raise CheckpointError(f"there is no folder of weights at {parent.path} ({parent.why})")
         location = Location(parent.path / task.checkpoint, parent.why)
     if not location.path.is_file():
         raise CheckpointError(

@@ -32,6 +32,14 @@ class Intent:
     retry_errors: bool = False
 
 
+def refuse_odd_place(path: Path) -> None:
+    """Raise OutputError where no file can be: on a folder, or in one that is not there."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: give --out a file in it")
+    if not path.parent.is_dir():
+        raise OutputError(f"there is no folder {path.parent}: make it first")
+
+
 class Output:
     """OUT and its companions, this process's alone from `__init__` to `close`.
 
@@ -48,10 +56,7 @@ class Output:
         self._record: RunRecord | None = None
         self._done: Counter[str] = Counter()
         self._to_repeat: deque[tuple[int, str]] = deque()
-        if self.path.is_dir():
-            raise OutputError(f"{self.path} is a folder: give --out a file in it")
-        if not self.path.parent.is_dir():
-            raise OutputError(f"there is no folder {self.path.parent}: make it first")
+        refuse_odd_place(self.path)
         self._log = RowLog(self.path.with_name(self.path.name + ".partial"), tasks)
         try:
             self.previous = self._read_previous()

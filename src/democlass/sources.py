@@ -48,6 +48,7 @@ STANDARD_INPUT = "-"
 _BLOCK = 2**16
 
 NOT_AN_IMAGE_NAME = "not named like an image"
+NOT_INCLUDED = "not matched by --include"
 NOT_A_FILE = "not a regular file"
 HIDDEN = "hidden"
 EXCLUDED = "excluded"
@@ -80,9 +81,7 @@ def find(sources: Iterable[str], walk: Walk, skipped: Counter[str]) -> Iterator[
             yield from _search(source, "", walk, skipped, seen)
         elif glob.has_magic(source) and not os.path.lexists(source):
             matches = sorted(glob.iglob(source, recursive=True), key=os.fsencode)
-            if not matches:
-                raise UsageError(f"no file matches {source}")
-            yield from find(matches, walk, skipped)
+            yield from find(matches, walk, skipped) if matches else [source]
         else:
             yield source
 
@@ -98,9 +97,15 @@ def read_names(stream: BinaryIO, *, null: bool = False) -> Iterator[str]:
         if not null and b"\0" in block:
             raise UsageError("the names on standard input end in NUL bytes: give --null")
         *whole, rest = (rest + block).split(end)
-        yield from (os.fsdecode(name) for name in whole if name)
+        yield from (_name(raw) for raw in whole if raw)
     if rest:
-        yield os.fsdecode(rest)
+        yield _name(rest)
+
+
+def _name(raw: bytes) -> str:
+    """Return the name; what a list made on Windows has at the end of its lines is no part of it, or hardly ever."""
+    without = raw.removesuffix(b"\r")
+    return os.fsdecode(raw if without == raw or os.path.lexists(raw) else without)
 
 
 def _read_available(stream: BinaryIO) -> bytes:
@@ -127,7 +132,7 @@ def _search(top: str, below: str, walk: Walk, skipped: Counter[str], seen: set[t
             if walk.recursive:
                 yield from _search(top, inner, walk, skipped, seen)
         elif not _wanted(walk, entry.name, inner):
-            skipped[NOT_AN_IMAGE_NAME] += 1
+            skipped[NOT_INCLUDED if walk.include else NOT_AN_IMAGE_NAME] += 1
         elif _is_special(entry):
             skipped[NOT_A_FILE] += 1
         else:

@@ -22,11 +22,16 @@ class Tally:
         else:
             self.unreadable[prediction.reason] += 1
 
+    @property
+    def rows(self) -> int:
+        """All rows counted."""
+        return self.classified + self.unreadable.total()
+
     def as_dict(self) -> dict[str, Any]:
         """Return the counts as plain values."""
         unreadable = dict(self.unreadable.most_common())
         return {
-            "rows": self.classified + self.unreadable.total(),
+            "rows": self.rows,
             "classified": self.classified,
             "unreadable": unreadable,
         }

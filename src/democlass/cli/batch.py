@@ -16,7 +16,7 @@ from democlass.sources import STANDARD_INPUT
 app = typer.Typer(add_completion=False)
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 @expand
 def batch(
     context: typer.Context,
@@ -32,6 +32,6 @@ def batch(
     written is whole, and --resume completes it. For describing lawfully held collections; never for deciding
     anything about one person, for identification or surveillance.
     """
-    if not any(source == STANDARD_INPUT or glob.has_magic(source) or os.path.lexists(source) for source in sources):
+    if not any(source == STANDARD_INPUT or os.path.lexists(source) or glob.glob(source) for source in sources):
         raise UsageError(f"no such file or folder: {', '.join(sources)}")
     return execute(Job(context, sources, options, narrate=True), OutputFormat.CSV)

@@ -36,7 +36,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.command(epilog=flowing(_EPILOG), no_args_is_help=True)
+@app.command(epilog=flowing(_EPILOG))
 @expand
 def classify(
     context: typer.Context,

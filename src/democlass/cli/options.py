@@ -174,7 +174,8 @@ class OutputOptions:
     format: Annotated[
         OutputFormat | None,
         _option("--format", "-f", panel=_OUTPUT, env="FORMAT",
-                help="What rows are written as. Default: by the suffix of --out; without it, see above."),
+                help="What rows are written as. Default: by the suffix of --out; without it a table on a terminal and "
+                "JSON Lines in a pipe; for batch, CSV."),
     ] = None  # fmt: skip
     out: Annotated[
         Path | None,

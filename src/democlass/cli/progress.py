@@ -66,18 +66,27 @@ class Progress:
         return f"{self._count:,} of {self._total:,} images, {rate:.1f} images/s, {left / 60:.0f} min left"
 
 
-def summarise(tally: Tally, skipped: Counter[str], seconds: float, out: Path | None) -> None:
-    """Say what came of a run: classified, unreadable by reason, skipped, images/s, where the rows are."""
-    rows = tally.classified + tally.unreadable.total()
-    rate = rows / seconds if seconds else 0.0
+def summarise(tally: Tally, whole: Tally, skipped: Counter[str], seconds: float, out: Path | None) -> None:
+    """Say what came of a run: classified, unreadable by reason, skipped, images/s, where the rows are.
+
+    `whole` counts all rows of the output, which a resumed run shares with those before it.
+    """
+    rate = tally.rows / seconds if seconds else 0.0
     console.complain(f"classified  {tally.classified:,} images in {_duration(seconds)}, {rate:.1f} images/s")
-    for heading, counts in (("unreadable", tally.unreadable), ("skipped", skipped)):
-        if counts:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
-            console.complain(f"{heading:<11} {counts.total():,}: {reasons}")
+    _list("unreadable", tally.unreadable)
+    _list("skipped", skipped)
+    if whole.rows != tally.rows:
+        console.complain(f"in all      {whole.rows:,} rows, of which {whole.classified:,} are classified")
+        _list("unreadable", whole.unreadable)
     if out is not None:
         console.complain(f"rows        {out}")
         console.complain(f"record      {out}.run.json")
+
+
+def _list(heading: str, counts: Counter[str]) -> None:
+    if counts:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+        console.complain(f"{heading:<11} {counts.total():,}: {reasons}")
 
 
 def _duration(seconds: float) -> str:

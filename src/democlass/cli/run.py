@@ -20,7 +20,7 @@ from democlass.cli.progress import Progress, summarise
 from democlass.cli.stream import Stream
 from democlass.errors import UsageError
 from democlass.locations import locate
-from democlass.output import Output
+from democlass.output import Output, refuse_odd_place
 from democlass.results import Prediction, needs_path_bytes
 from democlass.sources import STANDARD_INPUT, find, read_names
 from democlass.tally import Tally
@@ -91,8 +91,11 @@ class Job:
 
     def close(self, whole: Tally, seconds: float, out: Path | None) -> int:
         """Tell what came of the run and return the exit code that `whole`, all rows of the output, calls for."""
-        if self.narrate and not self.options.quiet:
-            summarise(self.tally, self.skipped, seconds, out)
+        if not self.options.quiet:
+            if self.narrate:
+                summarise(self.tally, whole, self.skipped, seconds, out)
+            elif self.tally.unreadable and not sys.stdout.isatty():
+                console.complain(f"{self.tally.unreadable.total()} of {self.tally.rows} images could not be read")
         return SOME_UNREADABLE if whole.unreadable else 0
 
     def _find(self) -> Iterator[str]:
@@ -122,7 +125,12 @@ def _to_file(job: Job, out: Path) -> int:
     asked = job.options.format
     if asked is OutputFormat.TABLE:
         raise UsageError("a table is for reading: give --out another --format")
+    refuse_odd_place(out)
     format_ = require(FORMATS[asked.value] if asked else format_of(out))
+    if out.suffix.lower() not in format_.suffixes and any(
+        out.suffix.lower() in each.suffixes for each in FORMATS.values()
+    ):
+        console.warn(f"{out} gets {format_.name}, whatever its suffix says")
     with closing(Output(out, format_, job.options.intent())) as output:
         names = job.names(lazy=True)
         classifier = job.load(previous=output.previous)

@@ -49,8 +49,10 @@ def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any
     described = {}
     for task in TASKS:
         location = locate(task, file=files.get(task.name), folder=folder)
-        checkpoint = load(location, task, labels=labels.get(task.name), warn=console.warn)
+        checkpoint = load(location, task, labels=labels.get(task.name))
         checkpoint.build(task)
+        for remark in checkpoint.remarks:
+            console.warn(remark)
         described[task.name] = {
             "title": task.title,
             "path": str(location.path),
