@@ -148,11 +148,18 @@ def test_wrong_usage_is_told_in_a_line_and_exits_with_2(words: list[str], said: 
     assert said in result.stderr.decode() and "Traceback" not in result.stderr.decode()
 
 
-@pytest.mark.parametrize("option", ["--gender-checkpoint", "--race-checkpoint", "--weights"])
-def test_a_missing_checkpoint_ends_the_run_before_any_row(option: str, classify: Run) -> None:
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--gender-checkpoint", "no checkpoint for perceived gender"),
+        ("--race-checkpoint", "no checkpoint for perceived race"),
+        ("--weights", "no folder of weights at none (option --weights)"),
+    ],
+)
+def test_a_missing_checkpoint_ends_the_run_before_any_row(option: str, said: str, classify: Run) -> None:
     result = classify(HOPPER, option, "none")
     assert result.returncode == 1 and result.stdout == b""
-    assert b"no checkpoint for perceived" in result.stderr and result.stderr.count(b"\n") == 1
+    assert said in result.stderr.decode() and result.stderr.count(b"\n") == 1
 
 
 def test_help_documents_path_and_is_light() -> None:
