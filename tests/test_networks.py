@@ -42,6 +42,7 @@ def test_probabilities_are_float32_and_sum_to_one(classifier: Classifier) -> Non
         torch.testing.assert_close(answer.sum(1), torch.ones(len(answer)))
 
 
+@pytest.mark.filterwarnings("ignore:--gender-labels contradicts")
 def test_labels_in_another_order_answer_to_the_right_name(tiny: Callable[..., Classifier]) -> None:
     usual, turned = tiny(), tiny(labels={"gender": ["Male", "Female"]})
     batch = random_batch(usual, 3)

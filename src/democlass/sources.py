@@ -91,21 +91,21 @@ def read_names(stream: BinaryIO, *, null: bool = False) -> Iterator[str]:
 
     Raises UsageError where lines hold NUL bytes, which no name does.
     """
-    end = b"\0" if null else b"\n"
+    end, decode = (b"\0", os.fsdecode) if null else (b"\n", _line)
     rest = b""
     while block := _read_available(stream):
         if not null and b"\0" in block:
             raise UsageError("the names on standard input end in NUL bytes: give --null")
         *whole, rest = (rest + block).split(end)
-        yield from (_name(raw) for raw in whole if raw)
+        yield from (decode(name) for name in whole if name)
     if rest:
-        yield _name(rest)
+        yield decode(rest)
 
 
-def _name(raw: bytes) -> str:
-    """Return the name; what a list made on Windows has at the end of its lines is no part of it, or hardly ever."""
-    without = raw.removesuffix(b"\r")
-    return os.fsdecode(raw if without == raw or os.path.lexists(raw) else without)
+def _line(line: bytes) -> str:
+    """Return the name on a line; the \r that Windows ends lines with is no part of it, unless a file has that name."""
+    name = line.removesuffix(b"\r")
+    return os.fsdecode(line if name != line and os.path.lexists(line) else name)
 
 
 def _read_available(stream: BinaryIO) -> bytes:
