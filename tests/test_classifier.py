@@ -14,6 +14,8 @@ from PIL import Image
 from conftest import TinyNetwork
 from democlass import Classifier, Prediction, UsageError
 from democlass.images import Input
+from democlass.networks import quickest_precision
+from democlass.settings import Precision
 
 
 def flat(predictions: list[Prediction]) -> list[list[float]]:
@@ -115,6 +117,20 @@ def test_below_the_least_confidence_labels_read_uncertain(tiny: Callable[..., Cl
     (prediction,) = tiny(min_confidence=1.0).classify([photos / "a.jpg"])
     assert {outcome.label for outcome in prediction.outcomes.values()} == {"uncertain"}
     assert sum(prediction.outcomes["race"].probabilities.values()) == pytest.approx(1, abs=1e-6)
+
+
+def test_fast_takes_the_precision_that_is_quickest_here_unless_one_is_named(tiny: Callable[..., Classifier]) -> None:
+    quickest = quickest_precision(torch.device("cpu"))
+    assert tiny().settings.precision is Precision.FLOAT32
+    assert tiny(fast=True).settings.precision is quickest
+    assert tiny(fast=True, precision="float32").settings.precision is Precision.FLOAT32
+
+
+def test_fast_answers_nearly_the_same(classifier: Classifier, photos: Path) -> None:
+    names = sorted(photos.rglob("*.*"))
+    fast = Classifier.load(device="cpu", fast=True)
+    for one, two in zip(flat(list(classifier.classify(names))), flat(list(fast.classify(names))), strict=True):
+        assert one == pytest.approx(two, abs=0.05)
 
 
 class Speechless(TinyNetwork):

@@ -18,7 +18,7 @@ from PIL import Image
 from torchvision import transforms
 
 from democlass.errors import ImageError
-from democlass.images import cut, read
+from democlass.images import cut, prepare, read
 from democlass.tasks import Geometry
 
 
@@ -41,6 +41,20 @@ def test_both_geometries_are_torchvisions_to_the_bit(size: tuple[int, int], port
     crop = transforms.Compose([transforms.Resize(224), transforms.CenterCrop(224)])
     assert np.array_equal(cut(image, Geometry.CENTRE_CROP), np.asarray(crop(image)))
     assert np.array_equal(cut(image, Geometry.SQUASH), np.asarray(transforms.Resize((224, 224))(image)))
+
+
+def test_a_square_image_is_resized_once_for_both_geometries(portrait: Image.Image) -> None:
+    pixels = prepare(portrait, list(Geometry))
+    assert pixels[Geometry.CENTRE_CROP] is pixels[Geometry.SQUASH]
+    for geometry in Geometry:
+        assert np.array_equal(pixels[geometry], cut(portrait, geometry))
+
+
+def test_a_large_jpeg_comes_smaller_where_speed_goes_first(portrait: Image.Image) -> None:
+    data = encoded(portrait.resize((2000, 1800)), "JPEG")
+    assert (read(data).size, read(data, fast=True).size) == ((2000, 1800), (500, 450))
+    near, exact = (cut(read(data, fast=way), Geometry.SQUASH).astype(int) for way in (True, False))
+    assert np.abs(near - exact).mean() < 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -23,6 +23,8 @@ def test_it_holds_all_that_numbers_depend_on(record: RunRecord) -> None:
         "device": "cpu",
         "precision": "float32",
         "batch_size": 4,
+        "fast": False,
+        "compile": False,
         "ignore_exif": False,
         "max_pixels": 2**27,
         "min_confidence": 0.5,
@@ -50,7 +52,9 @@ def test_another_checkpoint_is_refused_by_name(what: str, record: RunRecord) -> 
         record.refuse_other(replace(record, checkpoints=other))
 
 
-@pytest.mark.parametrize("option", ["device", "precision", "batch_size", "ignore_exif", "max_pixels", "min_confidence"])
+@pytest.mark.parametrize(
+    "option", ["device", "precision", "batch_size", "fast", "ignore_exif", "max_pixels", "min_confidence"]
+)
 def test_another_option_is_refused_by_name(option: str, record: RunRecord) -> None:
     with pytest.raises(OutputError, match=f"{option}: .* then, other now"):
         record.refuse_other(replace(record, options={**record.options, option: "other"}))

@@ -19,7 +19,7 @@ from democlass.errors import ImageError, UsageError
 from democlass.images import Input, Pixels, allow_pixels, prepare
 from democlass.loader import Loaded, default_workers, load
 from democlass.locations import Location, locate
-from democlass.networks import Networks, pick_device
+from democlass.networks import Networks, pick_device, quickest_precision
 from democlass.results import Outcome, Prediction
 from democlass.settings import Precision, Settings
 from democlass.tasks import TASKS, Geometry, Task
@@ -39,7 +39,9 @@ class Classifier:
 
     def __init__(self, networks: Networks, settings: Settings, *, workers: int | None = None) -> None:
         self.networks = networks
-        self.settings = replace(settings, device=str(networks.device), batch_size=networks.batch_size)
+        self.settings = replace(
+            settings, device=str(networks.device), precision=networks.precision, batch_size=networks.batch_size
+        )
         self.workers = default_workers() if workers is None else workers
         allow_pixels(settings.max_pixels)
 
@@ -51,8 +53,10 @@ class Classifier:
         checkpoints: Mapping[str, str | os.PathLike[str]] | None = None,
         labels: Mapping[str, Sequence[str]] | None = None,
         device: str = "auto",
-        precision: Precision | str = Precision.FLOAT32,
+        precision: Precision | str | None = None,
         batch_size: int | None = None,
+        fast: bool = False,
+        compile: bool = False,
         workers: int | None = None,
         ignore_exif: bool = False,
         max_pixels: int = Settings.max_pixels,
@@ -67,9 +71,18 @@ class Classifier:
         folder = None if weights is None else Location(Path(weights), "weights")
         files = {name: Location(Path(file), "checkpoints") for name, file in (checkpoints or {}).items()}
         locations = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in tasks}
-        if precision not in list(Precision):
+        if precision is not None and precision not in list(Precision):
             raise UsageError(f"a precision of {precision}: it is one of {', '.join(Precision)}")
-        settings = Settings(device, Precision(precision), batch_size, ignore_exif, max_pixels, min_confidence)
+        settings = Settings(
+            device=device,
+            precision=None if precision is None else Precision(precision),
+            batch_size=batch_size,
+            fast=fast,
+            compile=compile,
+            ignore_exif=ignore_exif,
+            max_pixels=max_pixels,
+            min_confidence=min_confidence,
+        )
         return cls.build(locations, settings, labels=labels, workers=workers, tasks=tasks)
 
     @classmethod
@@ -89,7 +102,15 @@ class Classifier:
         device = pick_device(settings.device)
         named = labels or {}
         read = {task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name)) for task in tasks}
-        networks = Networks(tasks, read, device=device, precision=settings.precision, batch_size=settings.batch_size)
+        precision = settings.precision or (quickest_precision(device) if settings.fast else Precision.FLOAT32)
+        networks = Networks(
+            tasks,
+            read,
+            device=device,
+            precision=precision,
+            batch_size=settings.batch_size,
+            compiled=settings.compile,
+        )
         for checkpoint in read.values():
             for remark in checkpoint.remarks:
                 warn(remark)
@@ -108,6 +129,7 @@ class Classifier:
             geometries=self.networks.geometries,
             ignore_exif=self.settings.ignore_exif,
             max_pixels=self.settings.max_pixels,
+            fast=self.settings.fast,
         )
         ahead = self.networks.batch_size + self.workers
         for chunk in _chunks(load(inputs, read, workers=self.workers, ahead=ahead), self.networks.batch_size):

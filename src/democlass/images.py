@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from democlass import jpeg
 from democlass.errors import ImageError
 from democlass.names import visible
 from democlass.settings import MAX_PIXELS
@@ -46,28 +47,41 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _MAX_DETAIL = 120
 
 
+FAST_SIDE = 2 * SIDE
+"""Where speed goes before exactness, JPEGs are decoded at a reduced scale while their short side stays this long."""
+
+
 def prepare(
-    source: Input, geometries: Iterable[Geometry], *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS
+    source: Input,
+    geometries: Iterable[Geometry],
+    *,
+    ignore_exif: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    fast: bool = False,
 ) -> Pixels:
     """Decode an input and cut it to every geometry. Raises ImageError."""
-    image = read(source, ignore_exif=ignore_exif, max_pixels=max_pixels)
+    image = read(source, ignore_exif=ignore_exif, max_pixels=max_pixels, fast=fast)
+    if image.width == image.height:  # then both geometries are the same resize
+        return dict.fromkeys(geometries, cut(image, Geometry.SQUASH))
     return {geometry: cut(image, geometry, max_pixels=max_pixels) for geometry in geometries}
 
 
-def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS, fast: bool = False) -> Image.Image:
     """Return an input as a PIL image in RGB, upright unless `ignore_exif`; of several frames, the first.
 
-    Raises ImageError, also where the image has more than `max_pixels`; TypeError where the input is none.
+    `fast` lets a JPEG come smaller than it is, its short side not below FAST_SIDE. Raises ImageError, also where the
+    image has more than `max_pixels`; TypeError where the input is none.
     """
     if not isinstance(source, (str, os.PathLike, bytes, Image.Image, np.ndarray)):
         raise TypeError(f"an input is a path, bytes, a PIL image or an array, no {type(source).__name__}")
     with _verdicts():
         if isinstance(source, Image.Image):
-            return _to_rgb(source, ignore_exif, max_pixels)
+            _check_size(*source.size, max_pixels)
+            return _to_rgb(source, source, ignore_exif)
         if isinstance(source, np.ndarray):
             return _from_array(source, max_pixels)
         with io.BytesIO(source) if isinstance(source, bytes) else _open(source) as stream:
-            return _decode(stream, ignore_exif, max_pixels)
+            return _decode(stream, ignore_exif, max_pixels, fast)
 
 
 def cut(image: Image.Image, geometry: Geometry, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -110,31 +124,36 @@ def _open(path: str | os.PathLike[str]) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int) -> Image.Image:
+def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int, fast: bool) -> Image.Image:
     head = stream.read(16)
     if not head:
         raise ImageError("empty file", "copy it again from where it came")
     stream.seek(0)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif()
-    with Image.open(stream) as image:
-        if image.format in _REFUSED_FORMATS:
-            raise ImageError("not an image", f"{image.format} files are not read")
-        return _to_rgb(image, ignore_exif, max_pixels)
+    with Image.open(stream) as header:
+        if header.format in _REFUSED_FORMATS:
+            raise ImageError("not an image", f"{header.format} files are not read")
+        _check_size(*header.size, max_pixels)
+        decoded = jpeg.decode(stream, header, FAST_SIDE if fast else None)
+        if decoded is None:
+            stream.seek(0)
+            header.load()
+        return _to_rgb(decoded or header, header, ignore_exif)
 
 
-def _to_rgb(image: Image.Image, ignore_exif: bool, max_pixels: int) -> Image.Image:
-    _check_size(*image.size, max_pixels)
+def _to_rgb(image: Image.Image, header: Image.Image, ignore_exif: bool) -> Image.Image:
+    """Return the image upright, as the metadata of `header` has it, and in RGB."""
     image.load()
-    upright = image if ignore_exif else _turn_upright(image)
+    upright = image if ignore_exif else _turn_upright(image, header)
     # Pillow clips 16-bit grey to 255, which leaves white; its range is scaled instead.
     return (_scale_16_bit(upright) if upright.mode.startswith("I;16") else upright).convert("RGB")
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image, header: Image.Image) -> Image.Image:
     # After load(): TIFF is turned by Pillow itself, which then takes the tag away.
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+        turn = _UPRIGHT.get(header.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # hostile metadata raises anything; an orientation that can't be read is none
         return image
     return image if turn is None else image.transpose(turn)

@@ -12,13 +12,18 @@ from democlass.checkpoints import Checkpoint
 from democlass.errors import DemoclassError, DeviceError
 from democlass.settings import Precision
 from democlass.tasks import IMAGENET_MEAN, IMAGENET_STD, SIDE, Geometry, Task
-
-CPU_BATCH = 8
-"""Larger float32 batches fall out of the processor's cache and are slower."""
+from democlass.tuning import computes_natively, fold_batch_norms
 
 ACCELERATOR_BATCH = 64
 
-_AUTOCAST = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
+_CPU_BATCH = {torch.float32: 8, torch.bfloat16: 16, torch.float16: 16}
+"""Images whose activations a processor's cache still holds: larger batches are slower, see docs/performance.md."""
+
+_DTYPES = {
+    Precision.FLOAT32: torch.float32,
+    Precision.BFLOAT16: torch.bfloat16,
+    Precision.FLOAT16: torch.float16,
+}
 
 Batch = Mapping[Geometry, torch.Tensor]
 """RGB uint8 N x SIDE x SIDE x 3 for each geometry, in the processor's memory."""
@@ -41,6 +46,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def quickest_precision(device: torch.device) -> Precision:
+    """Return bfloat16 where the device has instructions for it, else float32, which beats an imitation."""
+    return Precision.BFLOAT16 if computes_natively(device, torch.bfloat16) else Precision.FLOAT32
+
+
 class Networks:
     """The networks of all tasks, ready to answer.
 
@@ -56,14 +66,16 @@ class Networks:
         device: torch.device,
         precision: Precision = Precision.FLOAT32,
         batch_size: int | None = None,
+        compiled: bool = False,
     ) -> None:
         self.tasks = tuple(tasks)
         self.checkpoints = dict(checkpoints)
         self.device = device
         self.precision = precision
-        self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH)
+        self._dtype = _DTYPES[precision]
+        self.batch_size = batch_size or (_CPU_BATCH[self._dtype] if device.type == "cpu" else ACCELERATOR_BATCH)
         self.geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
-        self._modules = {task.name: self._place(self.checkpoints[task.name].build(task)) for task in tasks}
+        self._modules = {task.name: self._tuned(self.checkpoints[task.name].build(task), compiled) for task in tasks}
         self._order = {task.name: _canonical_order(task, self.checkpoints[task.name]) for task in tasks}
         self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
@@ -110,11 +122,7 @@ class Networks:
     def _one_pass(self, batch: Batch) -> dict[str, torch.Tensor]:
         inputs = {geometry: self._normalised(pixels) for geometry, pixels in batch.items()}
         probabilities = {}
-        dtype = _AUTOCAST.get(self.precision)
-        with (
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-            torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None),
-        ):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             for task in self.tasks:
                 logits = self._modules[task.name](inputs[task.geometry]).float()
                 scaled = logits / self.checkpoints[task.name].temperature
@@ -122,12 +130,16 @@ class Networks:
         return probabilities
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Copy uint8 N x H x W x 3 to the device and return it as float32 N x 3 x H x W, channels last."""
+        """Copy uint8 N x H x W x 3 to the device; return it normalised, N x 3 x H x W, channels last."""
         moved = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        return moved.float().div_(255).sub_(self._mean).div_(self._std)
+        return moved.float().div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
 
-    def _place(self, module: nn.Module) -> nn.Module:
-        return module.to(self.device).to(memory_format=torch.channels_last)
+    def _tuned(self, network: nn.Module, compiled: bool) -> nn.Module:
+        fold_batch_norms(network)
+        placed = network.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+        if compiled:
+            placed.compile(options={"freezing": True})
+        return placed
 
 
 def _canonical_order(task: Task, checkpoint: Checkpoint) -> list[int]:

@@ -59,7 +59,7 @@ class RunRecord:
                 }
                 for name, checkpoint in classifier.networks.checkpoints.items()
             },
-            options=asdict(classifier.settings) | {"precision": classifier.settings.precision.value},
+            options=asdict(classifier.settings) | {"precision": classifier.networks.precision.value},
             threads=torch.get_num_threads(),
             versions=_versions(),
         )

@@ -21,13 +21,17 @@ class Precision(str, enum.Enum):
 class Settings:
     """What changes the numbers or the rows of a run; a run's record holds them all.
 
-    `batch_size` images go through the networks at once, always exactly so many: the last batch is padded.
-    None takes what suits the device.
+    `batch_size` images go through the networks at once, always exactly so many: the last batch is padded. None takes
+    what suits the device. `fast` trades a little exactness for speed: JPEGs are decoded no larger than needed, and
+    `precision`, where it is None, is what the device computes quickest; else None is float32. `compile` has the
+    networks compiled for this machine first.
     """
 
     device: str = "auto"
-    precision: Precision = Precision.FLOAT32
+    precision: Precision | None = None
     batch_size: int | None = None
+    fast: bool = False
+    compile: bool = False
     ignore_exif: bool = False
     max_pixels: int = MAX_PIXELS
     min_confidence: float = 0.0

@@ -95,18 +95,31 @@ class SettingsOptions:
         ),
     ] = "auto"
     batch_size: Annotated[
-        int | None,
-        _option("--batch-size", panel=_RUN, env="BATCH_SIZE", min=1, metavar="N",
-                help="Images that go through the networks at once. Default: 8 on a processor, 64 on a GPU."),
-    ] = None  # fmt: skip
+        str,
+        _option("--batch-size", panel=_RUN, env="BATCH_SIZE", metavar="auto|N",
+                help="Images that go through the networks at once. auto: 8 on a processor (16 in half precision), "
+                "64 on a GPU."),
+    ] = "auto"  # fmt: skip
     workers: Annotated[
         int | None,
         _option("--workers", panel=_RUN, env="WORKERS", min=0, metavar="N",
                 help="Threads that decode images; 0 decodes between batches. Default: one a processor, at most 8."),
     ] = None  # fmt: skip
     precision: Annotated[
-        Precision, _option("--precision", panel=_RUN, env="PRECISION", help="Number format the networks compute in.")
-    ] = Precision.FLOAT32
+        Precision | None,
+        _option("--precision", panel=_RUN, env="PRECISION",
+                help="Number format the networks compute in. Default: float32; with --fast, the quickest here."),
+    ] = None  # fmt: skip
+    fast: Annotated[
+        bool,
+        _option("--fast", panel=_RUN, env="FAST",
+                help="Trade a little exactness for speed: bfloat16 where it is native, large JPEGs decoded smaller."),
+    ] = False  # fmt: skip
+    compiled: Annotated[
+        bool,
+        _option("--compile", panel=_RUN, env="COMPILE",
+                help="Compile the networks for this machine first: takes a minute, pays in long runs."),
+    ] = False  # fmt: skip
     quiet: Annotated[
         bool, _option("--quiet", "-q", panel=_RUN, env="QUIET", help="No progress and no summary on standard error.")
     ] = False
@@ -130,11 +143,20 @@ class SettingsOptions:
         return Settings(
             device=self.device,
             precision=self.precision,
-            batch_size=self.batch_size,
+            batch_size=self._batch_size(),
+            fast=self.fast,
+            compile=self.compiled,
             ignore_exif=self.ignore_exif,
             max_pixels=self.max_pixels,
             min_confidence=self.min_confidence,
         )
+
+    def _batch_size(self) -> int | None:
+        if self.batch_size == "auto":
+            return None
+        if not self.batch_size.isdecimal() or int(self.batch_size) < 1:
+            raise UsageError(f"--batch-size {self.batch_size}: it is auto, or 1 or more")
+        return int(self.batch_size)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""Tuned networks answer as the untuned ones do."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from democlass.checkpoints import load
+from democlass.locations import locate
+from democlass.tasks import TASKS, Task
+from democlass.tuning import computes_natively, fold_batch_norms
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_folding_takes_every_batch_norm_away_and_changes_no_answer(task: Task) -> None:
+    plain = load(locate(task), task).build(task)
+    folded = copy.deepcopy(plain)
+    fold_batch_norms(folded)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), plain(images), atol=1e-4, rtol=1e-4)
+
+
+def test_a_batch_norm_without_a_convolution_before_it_stays() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)).eval()
+    before = copy.deepcopy(network)
+    fold_batch_norms(network)
+    assert [type(layer) for layer in network] == [type(layer) for layer in before]
+
+
+def test_float32_is_native_everywhere_and_half_precision_not_on_a_processor() -> None:
+    cpu = torch.device("cpu")
+    assert computes_natively(cpu, torch.float32) and not computes_natively(cpu, torch.float16)
