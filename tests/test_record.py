@@ -52,9 +52,10 @@ def test_another_checkpoint_is_refused_by_name(what: str, record: RunRecord) -> 
         record.refuse_other(replace(record, checkpoints=other))
 
 
-@pytest.mark.parametrize(
-    "option", ["device", "precision", "batch_size", "fast", "ignore_exif", "max_pixels", "min_confidence"]
-)
+OPTIONS = ["device", "precision", "batch_size", "fast", "ignore_exif", "max_pixels", "min_confidence"]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_another_option_is_refused_by_name(option: str, record: RunRecord) -> None:
     with pytest.raises(OutputError, match=f"{option}: .* then, other now"):
         record.refuse_other(replace(record, options={**record.options, option: "other"}))

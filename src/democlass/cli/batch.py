@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from democlass.cli.options import OutputFormat, RunOptions, expand
+from democlass.cli.expand import expand
+from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.run import Job, execute
 from democlass.errors import UsageError
 from democlass.sources import STANDARD_INPUT

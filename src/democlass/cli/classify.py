@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from democlass.cli.options import OutputFormat, RunOptions, expand, flowing
+from democlass.cli.expand import expand, flowing
+from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.run import Job, execute
 
 _EPILOG = """

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from democlass.cli import console
-from democlass.cli.options import NetworkOptions, expand
+from democlass.cli.expand import expand
+from democlass.cli.options import NetworkOptions
 from democlass.tasks import TASKS
 
 app = typer.Typer(add_completion=False)
