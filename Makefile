@@ -1,6 +1,7 @@
 # make run      classify examples/ and show the table
 # make test     run the whole test suite
 # make check    lint, format, types
+# make bench    measure speed beside the plain reference; nothing else should run meanwhile
 #
 # Each sets up what it needs in .venv, from nothing but Python 3.10 or newer.
 # TORCH_INDEX=URL takes torch and torchvision from another package index, one of CPU builds for example.
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check clean
+.PHONY: run test check bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/classify examples/ --format table
@@ -22,6 +23,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

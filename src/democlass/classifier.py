@@ -6,8 +6,8 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from PIL import Image
 
 from democlass.checkpoints import load as load_checkpoint
 from democlass.errors import ImageError, UsageError
-from democlass.images import Input, Pixels, allow_pixels, prepare
+from democlass.images import Input, Pixels, allow_pixels
+from democlass.isolation import Decoding, Isolated
 from democlass.loader import Loaded, default_workers, load
 from democlass.locations import Location, locate
 from democlass.networks import Networks, pick_device, quickest_precision
@@ -37,12 +38,15 @@ class Classifier:
     The networks repeat how annotators perceived faces; they know nothing of identity or ancestry.
     """
 
-    def __init__(self, networks: Networks, settings: Settings, *, workers: int | None = None) -> None:
+    def __init__(
+        self, networks: Networks, settings: Settings, *, workers: int | None = None, isolated: bool = False
+    ) -> None:
         self.networks = networks
         self.settings = replace(
             settings, device=str(networks.device), precision=networks.precision, batch_size=networks.batch_size
         )
         self.workers = default_workers() if workers is None else workers
+        self.isolated = isolated
         allow_pixels(settings.max_pixels)
 
     @classmethod
@@ -58,6 +62,7 @@ class Classifier:
         fast: bool = False,
         compile: bool = False,
         workers: int | None = None,
+        isolated: bool = False,
         ignore_exif: bool = False,
         max_pixels: int = Settings.max_pixels,
         min_confidence: float = 0.0,
@@ -66,7 +71,8 @@ class Classifier:
         """Read the checkpoints and build the networks.
 
         `checkpoints` and `labels` are by task name; what they leave out is looked for in the folder `weights`, else
-        built in. Raises CheckpointError, DeviceError, UsageError.
+        built in. `isolated` decodes files in processes of their own, so that one that crashes a decoder costs one
+        row. Raises CheckpointError, DeviceError, UsageError.
         """
         folder = None if weights is None else Location(Path(weights), "weights")
         files = {name: Location(Path(file), "checkpoints") for name, file in (checkpoints or {}).items()}
@@ -83,7 +89,7 @@ class Classifier:
             max_pixels=max_pixels,
             min_confidence=min_confidence,
         )
-        return cls.build(locations, settings, labels=labels, workers=workers, tasks=tasks)
+        return cls.build(locations, settings, labels=labels, workers=workers, isolated=isolated, tasks=tasks)
 
     @classmethod
     def build(
@@ -93,6 +99,7 @@ class Classifier:
         *,
         labels: Mapping[str, Sequence[str]] | None = None,
         workers: int | None = None,
+        isolated: bool = False,
         tasks: Sequence[Task] = TASKS,
         warn: Warn = lambda text: warnings.warn(text, stacklevel=4),
     ) -> Classifier:
@@ -114,7 +121,7 @@ class Classifier:
         for checkpoint in read.values():
             for remark in checkpoint.remarks:
                 warn(remark)
-        return cls(networks, settings, workers=workers)
+        return cls(networks, settings, workers=workers, isolated=isolated)
 
     def classify(self, inputs: Iterable[Input]) -> Iterator[Prediction]:
         """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
@@ -124,16 +131,13 @@ class Classifier:
         """
         if isinstance(inputs, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
             raise TypeError("classify takes several inputs: put a single one into a list")
-        read = partial(
-            prepare,
-            geometries=self.networks.geometries,
-            ignore_exif=self.settings.ignore_exif,
-            max_pixels=self.settings.max_pixels,
-            fast=self.settings.fast,
+        decoding = Decoding(
+            self.networks.geometries, self.settings.ignore_exif, self.settings.max_pixels, self.settings.fast
         )
-        ahead = self.networks.batch_size + self.workers
-        for chunk in _chunks(load(inputs, read, workers=self.workers, ahead=ahead), self.networks.batch_size):
-            yield from self._predict(chunk)
+        size = self.networks.batch_size
+        with closing(Isolated(decoding)) if self.isolated else nullcontext(decoding) as decode:
+            for chunk in _chunks(load(inputs, decode, workers=self.workers, ahead=size + self.workers), size):
+                yield from self._predict(chunk)
 
     def _predict(self, chunk: Sequence[Loaded]) -> Iterator[Prediction]:
         readable = [pixels for _, pixels in chunk if not isinstance(pixels, ImageError)]

@@ -68,6 +68,7 @@ class Job:
 
         from democlass.classifier import Classifier
 
+        isolated = few is None  # a few images are done before processes of their own have started
         settings = self.options.settings()
         if previous is not None:
             torch.set_num_threads(previous.threads)
@@ -75,7 +76,12 @@ class Job:
         if settings.batch_size is None:
             settings = replace(settings, batch_size=few)
         return Classifier.build(
-            found, settings, labels=self.options.labels(), workers=self.options.workers, warn=console.warn
+            found,
+            settings,
+            labels=self.options.labels(),
+            workers=self.options.workers,
+            isolated=isolated,
+            warn=console.warn,
         )
 
     def run(
