@@ -235,7 +235,7 @@ def test_interrupting_while_names_are_awaited_ends_at_once() -> None:
     import signal
 
     with subprocess.Popen(command("-"), env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(2)
+        time.sleep(4)  # by then it waits for names, or is still loading: both must end
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
         assert process.stderr is not None and b"Traceback" not in process.stderr.read()
