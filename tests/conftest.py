@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from torch import nn
 
 from democlass.classifier import Classifier
 from democlass.tasks import TASKS, Task
+
+# A shell has background jobs ignore Ctrl-C, and they hand that on; here it is to act, whoever started the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "examples"

@@ -114,7 +114,7 @@ def test_nothing_is_left_behind(tiny: Callable[..., Classifier], photos: Path) -
     stream = tiny(isolated=True, workers=2).classify([str(photos / "a.jpg")] * 50)
     next(stream)
     assert len(children()) == 2
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert children() == []
 
 

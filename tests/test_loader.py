@@ -47,7 +47,7 @@ def test_no_more_than_so_many_inputs_are_taken_ahead(workers: int) -> None:
     for consumed in range(1, 11):
         next(stream)
         assert taken <= consumed + 5
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
 
 
 def test_what_is_not_an_image_error_reaches_the_caller() -> None:
@@ -63,5 +63,5 @@ def test_leaving_early_leaves_no_thread_behind() -> None:
     before = threading.active_count()
     stream = load([str(n) for n in range(50)], slow_first, workers=3, ahead=6)
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert threading.active_count() == before

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +123,7 @@ class Classifier:
                 warn(remark)
         return cls(networks, settings, workers=workers, isolated=isolated)
 
-    def classify(self, inputs: Iterable[Input]) -> Iterator[Prediction]:
+    def classify(self, inputs: Iterable[Input]) -> Generator[Prediction, None, None]:
         """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
 
         Inputs are paths, encoded images (bytes), PIL images, and numpy RGB uint8 H x W x 3. They are taken a batch
@@ -135,8 +135,12 @@ class Classifier:
             self.networks.geometries, self.settings.ignore_exif, self.settings.max_pixels, self.settings.fast
         )
         size = self.networks.batch_size
-        with closing(Isolated(decoding)) if self.isolated else nullcontext(decoding) as decode:
-            for chunk in _chunks(load(inputs, decode, workers=self.workers, ahead=size + self.workers), size):
+        # Closed from the last to the first, whatever ends the run: the threads, then the children they speak to.
+        with ExitStack() as stack:
+            decode = stack.enter_context(closing(Isolated(decoding))) if self.isolated else decoding
+            ahead = size + self.workers
+            loaded = stack.enter_context(closing(load(inputs, decode, workers=self.workers, ahead=ahead)))
+            for chunk in _chunks(loaded, size):
                 yield from self._predict(chunk)
 
     def _predict(self, chunk: Sequence[Loaded]) -> Iterator[Prediction]:

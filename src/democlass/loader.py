@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -25,7 +25,9 @@ def default_workers() -> int:
     )
 
 
-def load(inputs: Iterable[Input], prepare: Callable[[Input], Pixels], *, workers: int, ahead: int) -> Iterator[Loaded]:
+def load(
+    inputs: Iterable[Input], prepare: Callable[[Input], Pixels], *, workers: int, ahead: int
+) -> Generator[Loaded, None, None]:
     """Yield each input with its pixels, or with the ImageError that reading it raised, in the order of `inputs`.
 
     At most `ahead` inputs beyond the one yielded are taken and decoded. `workers` 0 decodes in the caller's thread.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 
 from democlass.classifier import Classifier
 from democlass.results import Prediction
@@ -21,7 +22,8 @@ def run(
     A row is written whole before the next begins, so whatever ends the run between two leaves whole rows. `tally`
     counts it only then, and `watch` is shown it last: both are true whenever the run ends.
     """
-    for prediction in classifier.classify(names):
-        write(prediction)
-        tally.add(prediction)
-        watch(prediction)
+    with closing(classifier.classify(names)) as predictions:
+        for prediction in predictions:
+            write(prediction)
+            tally.add(prediction)
+            watch(prediction)
