@@ -78,6 +78,11 @@ def test_what_safetensors_say_of_themselves(file: Path) -> None:
     assert (read(file).labels, read(file).temperature) == (("Male", "Female"), 1.5)
 
 
+def test_safetensors_with_labels_that_cannot_be_read(file: Path) -> None:
+    save_file(STATE, file, metadata={"labels": "[broken"})
+    assert "no checkpoint" in refusal(file)
+
+
 def test_without_labels_the_order_is_assumed_and_one_remark_names_it(file: Path) -> None:
     torch.save(STATE, file)
     checkpoint = read(file)

@@ -80,6 +80,12 @@ def test_settings_reach_the_child(photos: Path) -> None:
         decode(photos / "a.jpg")
 
 
+def test_pillows_own_limit_is_raised_in_the_child_too(tmp_path: Path) -> None:
+    Image.new("1", (14_000, 13_000)).save(tmp_path / "large.png")  # Pillow's own limit is 179 million
+    with closing(Isolated(Decoding((Geometry.SQUASH,), max_pixels=200_000_000))) as decode:
+        assert decode(tmp_path / "large.png")[Geometry.SQUASH].shape == (224, 224, 3)
+
+
 def test_a_child_that_is_killed_is_replaced_and_its_file_tried_again(isolated: Isolated, photos: Path) -> None:
     before = isolated(photos / "a.jpg")
     (child,) = children()

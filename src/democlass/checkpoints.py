@@ -99,15 +99,12 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             said = file.metadata() or {}
+        content: dict[str, Any] = {"model_state_dict": state}
+        if (text := said.get("labels")) is not None:
+            content["labels"] = json.loads(text) if text.startswith("[") else text.split(",")
     except Exception as error:  # whatever a hostile file makes the reader raise
         raise _no_checkpoint(path, error) from None
-    content: dict[str, Any] = {"model_state_dict": state}
-    if "labels" in said:
-        text = said["labels"]
-        content["labels"] = json.loads(text) if text.startswith("[") else text.split(",")
-    if "temperature" in said:
-        content["temperature"] = said["temperature"]
-    return content
+    return content | {name: said[name] for name in ("temperature",) if name in said}
 
 
 def _read_torch(path: Path) -> Any:

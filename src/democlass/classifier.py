@@ -16,7 +16,7 @@ from PIL import Image
 
 from democlass.checkpoints import load as load_checkpoint
 from democlass.errors import ImageError, UsageError
-from democlass.images import Input, Pixels, allow_pixels
+from democlass.images import Input, Pixels
 from democlass.isolation import Decoding, Isolated
 from democlass.loader import Loaded, default_workers, load
 from democlass.locations import Location, locate
@@ -47,7 +47,6 @@ class Classifier:
         )
         self.workers = default_workers() if workers is None else workers
         self.isolated = isolated
-        allow_pixels(settings.max_pixels)
 
     @classmethod
     def load(

@@ -136,9 +136,6 @@ def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int, fast: bool) ->
             raise ImageError("not an image", f"{header.format} files are not read")
         _check_size(*header.size, max_pixels)
         decoded = jpeg.decode(stream, header, FAST_SIDE if fast else None)
-        if decoded is None:
-            stream.seek(0)
-            header.load()
         return _to_rgb(decoded or header, header, ignore_exif)
 
 
@@ -210,7 +207,7 @@ def _verdicts() -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise ImageError("not an image", "its content is no image format that Pillow reads") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError("too many pixels", "it declares more pixels than are allowed; see --max-pixels") from None
     except MemoryError:
         raise ImageError("out of memory", "decoding it takes more than there is; lower --workers") from None

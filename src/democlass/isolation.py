@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from democlass.errors import ImageError
-from democlass.images import Input, Pixels, prepare
+from democlass.images import Input, Pixels, allow_pixels, prepare
 from democlass.names import raw_bytes
 from democlass.settings import MAX_PIXELS
 from democlass.tasks import SIDE, Geometry
@@ -40,6 +40,10 @@ class Decoding:
     ignore_exif: bool = False
     max_pixels: int = MAX_PIXELS
     fast: bool = False
+
+    def __post_init__(self) -> None:
+        """Let Pillow read as much, in whichever process this is."""
+        allow_pixels(self.max_pixels)
 
     def __call__(self, source: Input) -> Pixels:
         """Decode in this process. Raises ImageError."""

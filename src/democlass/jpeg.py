@@ -20,8 +20,10 @@ def decode(stream: BinaryIO, header: Image.Image, least_side: int | None) -> Ima
     """
     if header.format not in _FORMATS or header.mode not in _PLAIN_MODES:
         return None
+    place = stream.tell()
     stream.seek(0)
     content = stream.read(_MOST_BYTES)
+    stream.seek(place)  # where Pillow, should it come to that, goes on
     if len(content) == _MOST_BYTES:
         return None
     shrink = {} if least_side is None else _smallest(header.size, least_side)

@@ -6,14 +6,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 from democlass.errors import ImageError
 from democlass.images import Input, Pixels
 
 Loaded = tuple[Input, "Pixels | ImageError"]
 
-_T = TypeVar("_T")
 _MOST_WORKERS = 8
 
 

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from democlass.errors import OutputError, WriteError
 from democlass.results import Prediction, from_document, to_document
@@ -59,13 +59,13 @@ class RowLog:
         with self.path.open("rb") as lines, self.path.open("rb") as elsewhere:
             number = 0
             for line in lines:
-                row = self._parse(line)
-                if _REPLACES in row:
+                replaces, row = self._parse(line)
+                if replaces is not None:
                     continue
                 if number in replacements:
                     elsewhere.seek(replacements[number])
-                    row = self._parse(elsewhere.readline())
-                yield from_document(row, self._tasks)
+                    _, row = self._parse(elsewhere.readline())
+                yield row
                 number += 1
 
     def cut_torn_row(self) -> None:
@@ -86,10 +86,6 @@ class RowLog:
         """Cut off every row."""
         self._cut(0)
 
-    def sync(self) -> None:
-        """Force the rows to the disk."""
-        os.fsync(self._file.fileno())
-
     def close(self, *, discard: bool = False) -> None:
         """Let go of the file; one that is empty, or to be discarded, is deleted first."""
         if not self._file.closed:
@@ -103,18 +99,18 @@ class RowLog:
         position = 0
         with self.path.open("rb") as lines:
             for line in lines:
-                if b"replaces_row" in line and _REPLACES in (row := self._parse(line)):
-                    found[row[_REPLACES]] = position
+                if _REPLACES.encode() in line and (replaces := self._parse(line)[0]) is not None:
+                    found[replaces] = position
                 position += len(line)
         return found
 
-    def _parse(self, line: bytes) -> dict[str, Any]:
+    def _parse(self, line: bytes) -> tuple[int | None, Prediction]:
+        """Return a line's row, and the number of the row whose place it takes. Raises OutputError."""
         try:
             row = json.loads(line)
-            from_document(row, self._tasks)
+            return row.get(_REPLACES), from_document(row, self._tasks)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise OutputError(f"{self.path} has a row that can't be read: --overwrite begins again") from None
-        return dict(row)
 
     def _cut(self, size: int) -> None:
         os.ftruncate(self._file.fileno(), size)

@@ -101,7 +101,8 @@ class SettingsOptions:
     workers: Annotated[
         int | None,
         _option("--workers", panel=_RUN, env="WORKERS", min=0, metavar="N",
-                help="Threads that decode images; 0 decodes between batches. Default: one a processor, at most 8."),
+                help="Images decoded at once, ahead of the networks; 0 decodes between batches. "
+                "Default: one a processor, at most 8."),
     ] = None  # fmt: skip
     precision: Annotated[
         Precision | None,
