@@ -7,7 +7,6 @@ medians, and ratios are medians of the rounds' own ratios. Nothing else should r
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import platform
@@ -16,109 +15,75 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from contenders import Contender, Spent, ceiling, ours, reference
 from pictures import make
-from reference import Reference
-from rich.console import Console
-from rich.table import Table
+from show import picture, tables
 
 from democlass.classifier import Classifier
-from democlass.pipeline import run
-from democlass.tally import Tally
-from democlass.writers import CsvWriter, Shape
 
-COUNTS = {"224x224": 64, "640x480": 64, "12 megapixels": 48, "mixed": 60}
-Contender = Callable[[Sequence[Path]], float]
+COUNTS = {"224x224": 128, "640x480": 128, "12 megapixels": 96, "mixed": 120}
+LINEAR = (1_000, 10_000)
 
 
-def ours(classifier: Classifier) -> Contender:
-    """Return a contender: a whole run, from files to CSV, and the seconds it waited for data."""
-    spent = 0.0
-    predict = classifier.networks.predict
-
-    def timed(batch: Any) -> Any:
-        nonlocal spent
-        began = time.perf_counter()
-        answer = predict(batch)
-        spent += time.perf_counter() - began
-        return answer
-
-    classifier.networks.predict = timed  # type: ignore[method-assign]
-
-    def contend(paths: Sequence[Path]) -> float:
-        nonlocal spent
-        spent = 0.0
-        began = time.perf_counter()
-        writer = CsvWriter(io.BytesIO(), Shape())
-        run(map(str, paths), classifier, writer.write, Tally())
-        return time.perf_counter() - began - spent
-
-    return contend
-
-
-def ceiling(classifier: Classifier) -> Contender:
-    """Return a contender: the same networks, batch and precision on tensors that are ready."""
-    batch = classifier.networks.new_batch()
-    for pixels in batch.values():
-        pixels.random_(0, 256)
-
-    def contend(paths: Sequence[Path]) -> float:
-        for _ in range(-(-len(paths) // classifier.networks.batch_size)):
-            classifier.networks.predict(batch)
-        return 0.0
-
-    return contend
-
-
-def contenders(compiled: bool) -> dict[str, Contender]:
+def contenders(asked: argparse.Namespace) -> dict[str, Contender]:
     """Return all contenders by name."""
-    reference = Reference()
-
-    def plain(paths: Sequence[Path]) -> float:
-        reference.classify(paths)
-        return 0.0
-
-    found: dict[str, Contender] = {"reference": plain}
+    found = {"reference": reference()}
     for name, fast in (("float32", False), ("--fast", True)):
         found[name] = ours(Classifier.load(device="cpu", fast=fast, isolated=True))
-        found[f"{name}, threads"] = ours(Classifier.load(device="cpu", fast=fast))
         found[f"{name} ceiling"] = ceiling(Classifier.load(device="cpu", fast=fast))
-    if compiled:
+        if asked.threads:
+            found[f"{name}, threads"] = ours(Classifier.load(device="cpu", fast=fast))
+    if asked.compile:
         found["--compile"] = ours(Classifier.load(device="cpu", isolated=True, compile=True))
     return found
 
 
 def measure(found: dict[str, Contender], paths: Sequence[Path], rounds: int) -> dict[str, Any]:
-    """Return each contender's images/s (median), its ratio to the reference and the ceiling, its wait for data."""
+    """Return each contender's images/s, its ratios to the reference and the ceiling, and where its time went."""
     for contend in found.values():  # warm up: decoders started, networks compiled, files in the page cache
         contend(paths[:16])
-    speeds: dict[str, list[float]] = {name: [] for name in found}
-    waits: dict[str, list[float]] = {name: [] for name in found}
+    spent: dict[str, list[Spent]] = {name: [] for name in found}
     for _ in range(rounds):
         for name, contend in found.items():
-            began = time.perf_counter()
-            waits[name].append(contend(paths))
-            speeds[name].append(len(paths) / (time.perf_counter() - began))
+            spent[name].append(contend(paths))
 
     def ratio(name: str, other: str) -> float | None:
-        if other not in speeds:
+        if other not in spent or other == name:
             return None
-        return statistics.median(a / b for a, b in zip(speeds[name], speeds[other], strict=True))
+        return statistics.median(b.wall / a.wall for a, b in zip(spent[name], spent[other], strict=True))
+
+    def milliseconds(name: str, part: str) -> float:
+        return 1000 * statistics.median(getattr(each, part) for each in spent[name]) / len(paths)
 
     return {
         name: {
-            "images/s": statistics.median(values),
-            "spread": [min(values), max(values)],
+            "images/s": statistics.median(len(paths) / each.wall for each in runs),
+            "spread": sorted(len(paths) / each.wall for each in runs),
             "to reference": ratio(name, "reference"),
             "to ceiling": ratio(name, f"{name.split(',')[0]} ceiling"),
-            "waiting s": statistics.median(waits[name]),
+            **{field.name: milliseconds(name, field.name) for field in fields(Spent)},
+            "waiting": statistics.median(each.waiting for each in runs),
         }
-        for name, values in speeds.items()
+        for name, runs in spent.items()
     }
+
+
+def linear(path: Path) -> dict[str, Any]:
+    """Return what an image takes in runs of very different length: processor time, and memory afterwards."""
+    contend = ours(Classifier.load(device="cpu", fast=True, isolated=True))
+    contend([path] * 64)
+    found = {}
+    for count in LINEAR:
+        spent = contend([path] * count)
+        cpu = spent.networks + spent.decoding + spent.other
+        found[f"{count:,}"] = {"CPU ms an image": 1000 * cpu / count, "MB": _memory("VmHWM")}
+    return found
 
 
 def processes(paths: dict[str, list[Path]]) -> dict[str, Any]:
@@ -152,42 +117,37 @@ def _process(words: Sequence[str]) -> dict[str, float]:
     return {"s": statistics.median(s for s, _ in runs), "peak MB": statistics.median(mb for _, mb in runs)}
 
 
-def show(results: dict[str, Any]) -> None:
-    """Print the results as tables."""
-    out = Console()
-    for collection, rows in results["collections"].items():
-        table = Table(title=collection, title_justify="left")
-        for heading in ("", "images/s", "to reference", "of the ceiling", "waiting for data"):
-            table.add_column(heading, justify="left" if not heading else "right")
-        for name, row in rows.items():
-            to_reference, to_ceiling = (f"{row[key]:.2f}" if row[key] else "" for key in ("to reference", "to ceiling"))
-            table.add_row(name, f"{row['images/s']:.1f}", to_reference, to_ceiling, f"{row['waiting s']:.2f} s")
-        out.print(table)
-    for name, row in results["processes"].items():
-        out.print(f"{name}: {row['s']:.2f} s, peak {row['peak MB']:.0f} MB")
+def _memory(mark: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith(mark))) / 1000
 
 
 def main() -> None:
-    """Measure, print, and write JSON."""
+    """Measure, print, draw, and write JSON."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--compile", action="store_true", help="measure --compile too (a minute more)")
+    options.add_argument("--threads", action="store_true", help="measure decoding in threads too")
+    options.add_argument("--linear", action="store_true", help="measure long runs too (ten minutes more)")
     options.add_argument("--only", nargs="*", default=list(COUNTS), help="collections to measure")
-    options.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    options.add_argument("--out", type=Path, default=Path("build"), help="folder for bench.json and bench.svg")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = make(Path(folder), COUNTS)
-        found = contenders(asked.compile)
+        found = contenders(asked)
         results = {
             "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
             "rounds": asked.rounds,
+            "counts": COUNTS,
             "collections": {name: measure(found, paths[name], asked.rounds) for name in asked.only},
             "processes": processes(paths),
+            "linear": linear(paths["224x224"][0]) if asked.linear else {},
         }
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(results, indent=2) + "\n")
-    show(results)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
+    picture(results, asked.out / "bench.svg")
+    tables(results)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -116,11 +118,46 @@ def test_a_run_whose_decoders_are_killed_over_and_over_loses_nothing(
     assert answers == expected
 
 
-def test_nothing_is_left_behind(tiny: Callable[..., Classifier], photos: Path) -> None:
-    stream = tiny(isolated=True, workers=2).classify([str(photos / "a.jpg")] * 50)
+def test_a_run_that_is_broken_off_leaves_nothing_behind_and_the_next_one_works(
+    tiny: Callable[..., Classifier], photos: Path
+) -> None:
+    classifier = tiny(isolated=True, workers=2)
+    stream = classifier.classify([str(photos / "a.jpg")] * 50)
     next(stream)
     assert len(children()) == 2
     stream.close()
+    assert children() == []
+    assert all(prediction.error is None for prediction in classifier.classify([photos / "a.jpg"] * 9))
+
+
+def test_children_are_kept_from_run_to_run_and_end_with_the_classifier(
+    tiny: Callable[..., Classifier], photos: Path
+) -> None:
+    classifier = tiny(isolated=True, workers=2)
+    ready = children()
+    list(classifier.classify([photos / "a.jpg"] * 20))
+    assert len(ready) == 2 and sorted(children()) == sorted(ready)
+    del classifier
+    gc.collect()
+    assert children() == []
+
+
+class Stuck(Isolated):
+    """Children that never answer, as with a file that a decoder never finishes."""
+
+    def __init__(self) -> None:
+        super().__init__(BOTH, [sys.executable, "-c", "import time; time.sleep(600)"])
+
+
+def test_closing_does_not_wait_for_a_decoder_that_never_ends(photos: Path) -> None:
+    decode = Stuck()
+    stream = load([photos / "a.jpg"] * 6, decode, workers=2, ahead=3)
+    waiting = threading.Thread(target=lambda: list(stream))
+    waiting.start()
+    while len(children()) < 2:
+        time.sleep(0.01)
+    decode.close()
+    waiting.join()
     assert children() == []
 
 
@@ -131,7 +168,7 @@ def test_children_end_with_a_parent_that_is_killed(photos: Path) -> None:
         "from democlass.tasks import Geometry\n"
         "decode = Isolated(Decoding((Geometry.SQUASH,)))\n"
         f"decode({str(photos / 'a.jpg')!r})\n"
-        "print(decode._children[0].pid, flush=True)\n"
+        "print(next(iter(decode._children)).pid, flush=True)\n"
         "import time; time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:

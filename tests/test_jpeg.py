@@ -53,9 +53,10 @@ def test_what_is_not_plain_is_left_to_pillow(portrait: Image.Image) -> None:
 @pytest.mark.parametrize(
     ("size", "least", "expected"),
     [((4032, 3024), 448, (1008, 756)), ((3024, 4032), 448, (756, 1008)), ((640, 480), 448, (640, 480)),
-     ((300, 200), 448, (300, 200)), ((900, 900), 448, (450, 450)), ((894, 894), 448, (559, 559))],
+     ((300, 200), 448, (300, 200)), ((900, 900), 448, (450, 450)), ((894, 894), 448, (894, 894)),
+     ((4031, 3023), 336, (504, 378))],
 )  # fmt: skip
-def test_sides_shrink_by_eighths_while_the_shorter_stays_long_enough(
+def test_sides_are_halved_while_the_shorter_stays_long_enough(
     size: tuple[int, int], least: int, expected: tuple[int, int]
 ) -> None:
     decoded = decode(encoded(Image.new("RGB", size)), least)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from democlass.isolation import Decoding, Isolated
 from democlass.loader import Loaded, default_workers, load
 from democlass.locations import Location, locate
 from democlass.networks import Networks, pick_device, quickest_precision
+from democlass.ordered import ordered
 from democlass.results import Outcome, Prediction
 from democlass.settings import Precision, Settings
 from democlass.tasks import TASKS, Geometry, Task
@@ -38,15 +40,13 @@ class Classifier:
     The networks repeat how annotators perceived faces; they know nothing of identity or ancestry.
     """
 
-    def __init__(
-        self, networks: Networks, settings: Settings, *, workers: int | None = None, isolated: bool = False
-    ) -> None:
+    def __init__(self, networks: Networks, settings: Settings, decode: Decoding | Isolated, *, workers: int) -> None:
         self.networks = networks
         self.settings = replace(
             settings, device=str(networks.device), precision=networks.precision, batch_size=networks.batch_size
         )
-        self.workers = default_workers() if workers is None else workers
-        self.isolated = isolated
+        self.workers = workers
+        self._decode = decode
 
     @classmethod
     def load(
@@ -106,6 +106,8 @@ class Classifier:
         if settings.batch_size is not None and settings.batch_size < 1:
             raise UsageError(f"a batch of {settings.batch_size} images: it must be 1 or more")
         device = pick_device(settings.device)
+        workers = default_workers() if workers is None else workers
+        decode = _decoder(tasks, settings, workers, isolated)
         named = labels or {}
         read = {task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name)) for task in tasks}
         precision = settings.precision or (quickest_precision(device) if settings.fast else Precision.FLOAT32)
@@ -120,37 +122,64 @@ class Classifier:
         for checkpoint in read.values():
             for remark in checkpoint.remarks:
                 warn(remark)
-        return cls(networks, settings, workers=workers, isolated=isolated)
+        return cls(networks, settings, decode, workers=workers)
 
     def classify(self, inputs: Iterable[Input]) -> Generator[Prediction, None, None]:
         """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
 
-        Inputs are paths, encoded images (bytes), PIL images, and numpy RGB uint8 H x W x 3. They are taken a batch
-        and a few ahead of what is yielded.
+        Inputs are paths, encoded images (bytes), PIL images, and numpy RGB uint8 H x W x 3. They are taken a few
+        batches ahead of what is yielded.
         """
         if isinstance(inputs, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
             raise TypeError("classify takes several inputs: put a single one into a list")
-        decoding = Decoding(
-            self.networks.geometries, self.settings.ignore_exif, self.settings.max_pixels, self.settings.fast
-        )
-        size = self.networks.batch_size
-        # Closed from the last to the first, whatever ends the run: the threads, then the children they speak to.
+        size, streams = self.networks.batch_size, self.networks.streams
+        # Closed from the last to the first, whatever ends the run: those who predict, then those who decode.
         with ExitStack() as stack:
-            decode = stack.enter_context(closing(Isolated(decoding))) if self.isolated else decoding
-            ahead = size + self.workers
-            loaded = stack.enter_context(closing(load(inputs, decode, workers=self.workers, ahead=ahead)))
-            for chunk in _chunks(loaded, size):
-                yield from self._predict(chunk)
+            if isinstance(self._decode, Isolated):
+                self._decode.start(self.workers)
+            ahead = size * streams + self.workers
+            loaded = stack.enter_context(closing(load(inputs, self._decode, workers=self.workers, ahead=ahead)))
+            stack.push(self._break_off)
+            for predictions in stack.enter_context(closing(self._predicted(_chunks(loaded, size)))):
+                yield from predictions
 
-    def _predict(self, chunk: Sequence[Loaded]) -> Iterator[Prediction]:
+    def _predicted(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
+        """Predict several chunks at once where that pays; a lone one has all processors for itself."""
+        streams = self.networks.streams if self.workers else 1
+        first = list(islice(chunks, 2)) if streams > 1 else []
+        if streams == 1 or len(first) == 1:
+            yield from map(self._predict, chain(first, chunks))
+            return
+        try:
+            with closing(
+                ordered(
+                    chain(first, chunks),
+                    self._predict,
+                    workers=streams,
+                    ahead=streams,
+                    begin=self.networks.begin_stream,
+                )
+            ) as predicted:
+                yield from predicted
+        finally:
+            self.networks.end_streams()
+
+    def _break_off(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Do not wait for what is being decoded when a run ends before its time."""
+        if kind is not None and isinstance(self._decode, Isolated):
+            self._decode.close()
+
+    def _predict(self, chunk: Sequence[Loaded]) -> list[Prediction]:
         readable = [pixels for _, pixels in chunk if not isinstance(pixels, ImageError)]
         answers = iter(self._outcomes(readable))
+        predictions = []
         for source, pixels in chunk:
             path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
             if isinstance(pixels, ImageError):
-                yield Prediction(path, error=str(pixels))
+                predictions.append(Prediction(path, error=str(pixels)))
             else:
-                yield _prediction(path, next(answers))
+                predictions.append(_prediction(path, next(answers)))
+        return predictions
 
     def _outcomes(self, images: Sequence[Pixels]) -> list[dict[str, Outcome]]:
         if not images:
@@ -167,6 +196,16 @@ class Classifier:
             }
             for i in range(len(images))
         ]
+
+
+def _decoder(tasks: Sequence[Task], settings: Settings, workers: int, isolated: bool) -> Decoding | Isolated:
+    geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
+    decoding = Decoding(geometries, settings.ignore_exif, settings.max_pixels, settings.fast)
+    if not isolated:
+        return decoding
+    decode = Isolated(decoding)
+    decode.start(workers)
+    return decode
 
 
 def _prediction(path: str | None, outcomes: dict[str, Outcome]) -> Prediction:

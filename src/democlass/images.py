@@ -47,7 +47,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _MAX_DETAIL = 120
 
 
-FAST_SIDE = 2 * SIDE
+FAST_SIDE = 3 * SIDE // 2
 """Where speed goes before exactness, JPEGs are decoded at a reduced scale while their short side stays this long."""
 
 
@@ -144,7 +144,8 @@ def _to_rgb(image: Image.Image, header: Image.Image, ignore_exif: bool) -> Image
     image.load()
     upright = image if ignore_exif else _turn_upright(image, header)
     # Pillow clips 16-bit grey to 255, which leaves white; its range is scaled instead.
-    return (_scale_16_bit(upright) if upright.mode.startswith("I;16") else upright).convert("RGB")
+    eight_bit = _scale_16_bit(upright) if upright.mode.startswith("I;16") else upright
+    return eight_bit if eight_bit.mode == "RGB" else eight_bit.convert("RGB")  # which copies, come what may
 
 
 def _turn_upright(image: Image.Image, header: Image.Image) -> Image.Image:

@@ -1,7 +1,7 @@
 """Decoding in processes of its own, so that a file that crashes a decoder costs one row, not the run.
 
-Each of the loader's threads has one child process. They speak over its standard streams: a name, framed by its
-length, goes in; pixels or an error come back. Nothing that comes back is unpickled, for a child has read hostile files.
+Each of the loader's threads speaks to a child process over its standard streams: a name, framed by its length, goes
+in; pixels or an error come back. Nothing that comes back is unpickled, for a child has read hostile files.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -27,9 +27,15 @@ from democlass.names import raw_bytes
 from democlass.settings import MAX_PIXELS
 from democlass.tasks import SIDE, Geometry
 
+if TYPE_CHECKING:
+    _Child = subprocess.Popen[bytes]
+
 _LENGTH = struct.Struct("<I")
 _ATTEMPTS = 2
 _PIXELS, _ERROR = b"P", b"E"
+
+_MEMORY_KEPT = {"PILLOW_BLOCKS_MAX": "8"}
+"""16 MiB each: Pillow keeps them from image to image. Fresh pages cost a quarter of preparing a large photo."""
 
 
 @dataclass(frozen=True)
@@ -51,65 +57,100 @@ class Decoding:
 
 
 class Isolated:
-    """Decodes as `Decoding` does, each calling thread in a child process of its own.
+    """Decodes as `Decoding` does, each calling thread in a child process that it has for itself meanwhile.
 
-    A child that dies is replaced and its file tried once more; a file that ends two children raises ImageError.
+    Children are kept for the next image. One that dies is replaced and its file tried once more; a file that ends two
+    children raises ImageError. All end with `close`, with this object, and with this process, however it ends.
     """
 
     def __init__(self, decoding: Decoding, command: Sequence[str] | None = None) -> None:
         self._decoding = decoding
         self._command = list(command or _own_command())
-        self._local = threading.local()
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: set[_Child] = set()
+        self._idle: list[_Child] = []
+        self._closed = False
+        weakref.finalize(self, _end_all, self._children)
+
+    def start(self, count: int) -> None:
+        """Have so many children: while other things are loaded they get ready. Opens again what was closed."""
+        self._closed = False
+        while len(self._children) < count:
+            self._idle.append(self._start())
 
     def __call__(self, source: Input) -> Pixels:
-        """Decode in this thread's child; what is in memory already, here. Raises ImageError."""
+        """Decode in a child; what is in memory already, here. Raises ImageError."""
         if not isinstance(source, (str, os.PathLike)):
             return self._decoding(source)
+        name = raw_bytes(os.fspath(source))
         for _ in range(_ATTEMPTS):
-            child = getattr(self._local, "child", None) or self._start()
+            if self._closed:
+                raise ImageError("broken off", "the run ended before its turn")
+            child = self._take()
             try:
-                return self._ask(child, raw_bytes(os.fspath(source)))
-            except (BrokenPipeError, EOFError):
-                self._end(child)
-                self._local.child = None
+                kind, content = _ask(child, name)
+            except (BrokenPipeError, EOFError, ValueError):  # dead, or closed by another thread
+                _end(child, self._children)
+            else:
+                self._idle.append(child)
+                return self._understood(kind, content)
         raise ImageError("the decoder crashed", "the file is hostile or damaged in a way that no decoder expects")
 
     def close(self) -> None:
-        """End all children."""
-        for child in tuple(self._children):
-            self._end(child)
+        """End all children, also those at work; nothing is decoded until the next `start`."""
+        self._closed = True
+        self._idle.clear()
+        _end_all(self._children)
 
-    def _end(self, child: subprocess.Popen[bytes]) -> None:
-        child.kill()
-        child.wait()
-        for stream in (child.stdin, child.stdout):
-            with suppress(BrokenPipeError):  # of what was not yet taken
-                stream.close()  # type: ignore[union-attr]
-        self._children.remove(child)
+    def _take(self) -> _Child:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._start()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> _Child:
         child = subprocess.Popen(  # noqa: S603 (this Python, this package)
             [*self._command, json.dumps(asdict(self._decoding), default=lambda geometry: geometry.name)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**_MEMORY_KEPT, **os.environ},
         )
-        self._children.append(child)
-        self._local.child = child
+        self._children.add(child)
+        if self._closed:  # meanwhile, too early to be ended with the others
+            _end(child, self._children)
         return child
 
-    def _ask(self, child: subprocess.Popen[bytes], name: bytes) -> Pixels:
-        assert child.stdin is not None and child.stdout is not None
-        child.stdin.write(_LENGTH.pack(len(name)) + name)
-        child.stdin.flush()
-        kind = _read(child.stdout, 1)
-        content = _read(child.stdout, _LENGTH.unpack(_read(child.stdout, _LENGTH.size))[0])
+    def _understood(self, kind: bytes, content: bytes) -> Pixels:
         if kind == _ERROR:
             raise ImageError(*json.loads(content))
         frames = np.frombuffer(content, np.uint8).reshape(-1, SIDE, SIDE, 3)
         # One frame serves all geometries of a square image.
         return {geometry: frames[place % len(frames)] for place, geometry in enumerate(self._decoding.geometries)}
+
+
+def _ask(child: _Child, name: bytes) -> tuple[bytes, bytes]:
+    assert child.stdin is not None and child.stdout is not None
+    child.stdin.write(_LENGTH.pack(len(name)) + name)
+    child.stdin.flush()
+    kind = _read(child.stdout, 1)
+    return kind, _read(child.stdout, _LENGTH.unpack(_read(child.stdout, _LENGTH.size))[0])
+
+
+def _end(child: _Child, children: set[_Child]) -> None:
+    try:
+        children.remove(child)
+    except KeyError:  # another thread ends it
+        return
+    child.kill()
+    child.wait()
+    for stream in (child.stdin, child.stdout):
+        with suppress(BrokenPipeError):  # of what was not yet taken
+            stream.close()  # type: ignore[union-attr]
+
+
+def _end_all(children: set[_Child]) -> None:
+    for child in tuple(children):
+        _end(child, children)
 
 
 def serve() -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
 
 from democlass.checkpoints import Checkpoint
 from democlass.errors import DemoclassError, DeviceError
+from democlass.fusion import fuse, fusible
 from democlass.settings import Precision
 from democlass.tasks import IMAGENET_MEAN, IMAGENET_STD, SIDE, Geometry, Task
 from democlass.tuning import computes_natively, fold_batch_norms
 
 ACCELERATOR_BATCH = 64
 
-_CPU_BATCH = {torch.float32: 8, torch.bfloat16: 16, torch.float16: 16}
-"""Images whose activations a processor's cache still holds: larger batches are slower, see docs/performance.md."""
+PROCESSOR_BATCH = 8
+"""Images whose activations a processor's cache still holds: larger batches are no faster, see docs/performance.md."""
+
+_MOST_STREAMS = 4
+"""Batches at once on a processor: each takes memory, and beyond a few the gain is small."""
 
 _DTYPES = {
     Precision.FLOAT32: torch.float32,
@@ -73,7 +78,9 @@ class Networks:
         self.device = device
         self.precision = precision
         self._dtype = _DTYPES[precision]
-        self.batch_size = batch_size or (_CPU_BATCH[self._dtype] if device.type == "cpu" else ACCELERATOR_BATCH)
+        self.batch_size = batch_size or (PROCESSOR_BATCH if device.type == "cpu" else ACCELERATOR_BATCH)
+        self._threads = torch.get_num_threads()
+        self.streams = min(self._threads, _MOST_STREAMS) if device.type == "cpu" else 1
         self.geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
         self._modules = {task.name: self._tuned(self.checkpoints[task.name].build(task), compiled) for task in tasks}
         self._order = {task.name: _canonical_order(task, self.checkpoints[task.name]) for task in tasks}
@@ -86,6 +93,18 @@ class Networks:
         shape = (self.batch_size, SIDE, SIDE, 3)
         pin = self.device.type == "cuda"
         return {geometry: torch.zeros(shape, dtype=torch.uint8, pin_memory=pin) for geometry in self.geometries}
+
+    def begin_stream(self) -> None:
+        """Have the calling thread, one of `streams` that predict at once, take its share of the processors.
+
+        Threads that each take a batch of their own never wait for each other, as those that share one do after every
+        layer; it tells where decoding needs processors too.
+        """
+        torch.set_num_threads(max(1, self._threads // self.streams))
+
+    def end_streams(self) -> None:
+        """Have the calling thread, and threads to come, take all processors again."""
+        torch.set_num_threads(self._threads)
 
     def predict(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return each task's probabilities: float32 N x labels in the task's order, in the processor's memory.
@@ -122,7 +141,7 @@ class Networks:
     def _one_pass(self, batch: Batch) -> dict[str, torch.Tensor]:
         inputs = {geometry: self._normalised(pixels) for geometry, pixels in batch.items()}
         probabilities = {}
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with _exact_cudnn() if self.device.type == "cuda" else nullcontext():
             for task in self.tasks:
                 logits = self._modules[task.name](inputs[task.geometry]).float()
                 scaled = logits / self.checkpoints[task.name].temperature
@@ -139,7 +158,13 @@ class Networks:
         placed = network.to(self.device, self._dtype).to(memory_format=torch.channels_last)
         if compiled:
             placed.compile(options={"freezing": True})
+        elif fusible(placed, self.device, self._dtype):
+            return fuse(placed, torch.Size((self.batch_size, 3, SIDE, SIDE)))
         return placed
+
+
+def _exact_cudnn() -> AbstractContextManager[None]:
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def _canonical_order(task: Task, checkpoint: Checkpoint) -> list[int]:
