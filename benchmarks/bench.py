@@ -56,10 +56,10 @@ def measure(found: dict[str, Contender], paths: Sequence[Path], rounds: int) -> 
     def ratio(name: str, other: str) -> float | None:
         if other not in spent or other == name:
             return None
-        return statistics.median(b.wall / a.wall for a, b in zip(spent[name], spent[other], strict=True))
+        return float(statistics.median(b.wall / a.wall for a, b in zip(spent[name], spent[other], strict=True)))
 
     def milliseconds(name: str, part: str) -> float:
-        return 1000 * statistics.median(getattr(each, part) for each in spent[name]) / len(paths)
+        return 1000 * float(statistics.median(getattr(each, part) for each in spent[name])) / len(paths)
 
     return {
         name: {

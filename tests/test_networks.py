@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +35,15 @@ def test_an_image_has_the_same_bits_whatever_its_place_and_neighbours(classifier
         after = networks.predict(moved)  # type: ignore[arg-type]
         for task in before:
             assert torch.equal(before[task][2], after[task][place])
+
+
+def test_streams_give_the_same_bits_and_leave_the_threads_as_they_were(classifier: Classifier, photos: Path) -> None:
+    threads = torch.get_num_threads()
+    names = sorted(photos.rglob("*.*")) * 3
+    several = [each.outcomes for each in classifier.classify(names)]
+    alone = Classifier.load(device="cpu", workers=0)
+    assert several == [each.outcomes for each in alone.classify(names)]
+    assert torch.get_num_threads() == threads
 
 
 def test_probabilities_are_float32_and_sum_to_one(classifier: Classifier) -> None:

@@ -80,7 +80,8 @@ class Networks:
         self._dtype = _DTYPES[precision]
         self.batch_size = batch_size or (PROCESSOR_BATCH if device.type == "cpu" else ACCELERATOR_BATCH)
         self._threads = torch.get_num_threads()
-        self.streams = min(self._threads, _MOST_STREAMS) if device.type == "cpu" else 1
+        # What is compiled is compiled for a number of threads, and a GPU is best asked by one.
+        self.streams = min(self._threads, _MOST_STREAMS) if device.type == "cpu" and not compiled else 1
         self.geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
         self._modules = {task.name: self._tuned(self.checkpoints[task.name].build(task), compiled) for task in tasks}
         self._order = {task.name: _canonical_order(task, self.checkpoints[task.name]) for task in tasks}
