@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,9 @@ import torch
 import torchvision  # noqa: F401 (networks are built from it on the meta device, under which it may not be imported)
 from torch import nn
 
-from democlass.errors import CheckpointError, UsageError
+from democlass.errors import CheckpointError, UsageError, WriteError
 from democlass.locations import Location
-from democlass.tasks import Task
+from democlass.tasks import Task, folded
 
 _PARALLEL_PREFIX = "module."
 _WRAPPERS = ("model_state_dict", "state_dict")
@@ -63,8 +64,7 @@ def load(location: Location, task: Task, *, labels: Sequence[str] | None = None)
     Accepted are torch files (a dict with `model_state_dict`, or a bare state_dict) and safetensors, with or without
     the `module.` that nn.DataParallel puts before names. Raises CheckpointError; UsageError where `labels` are wrong.
     """
-    content = _read_safetensors(location.path) if _is_safetensors(location.path) else _read_torch(location.path)
-    checkpoint = _interpret(content, location, task)
+    checkpoint = _interpret(_read(location.path), location, task)
     option = f"--{task.name}-labels"
     if labels is None:
         if checkpoint.labels_named:
@@ -81,6 +81,38 @@ def load(location: Location, task: Task, *, labels: Sequence[str] | None = None)
         return replace(checkpoint, labels=given, labels_named=True)
     remark = f"{option} contradicts {location.path}, which names its labels {','.join(checkpoint.labels)}"
     return replace(checkpoint, labels=given, remarks=(remark,))
+
+
+def read_state(path: Path) -> Mapping[str, torch.Tensor]:
+    """Return a checkpoint's weights, floating point ones in float32, whatever its labels. Raises CheckpointError."""
+    return _state(_read(path), path)[0]
+
+
+def save(
+    path: Path,
+    state: Mapping[str, torch.Tensor],
+    *,
+    labels: Sequence[str],
+    temperature: float,
+    card: Mapping[str, Any],
+    float16: bool = False,
+) -> None:
+    """Write a checkpoint in our format, whole or not at all. Raises WriteError.
+
+    `float16` halves the kernels; batch norms, whose variances leave its range, and biases stay as they are.
+    """
+    kept = {name: value.half() if float16 and value.ndim > 1 else value for name, value in state.items()}
+    content = {"model_state_dict": {name: value.cpu().contiguous() for name, value in kept.items()}}
+    new = path.with_name(f"{path.name}.new")
+    try:
+        torch.save({**content, "labels": list(labels), "temperature": temperature, "card": dict(card)}, new)
+        os.replace(new, path)
+    except OSError as error:
+        raise WriteError(f"can't write {path}: {error.strerror}") from None
+
+
+def _read(path: Path) -> Any:
+    return _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -128,15 +160,7 @@ def _no_checkpoint(path: Path, error: Exception) -> CheckpointError:
 
 
 def _interpret(content: Any, location: Location, task: Task) -> Checkpoint:
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{location.path} is no checkpoint: it holds a {type(content).__name__}, no weights")
-    state = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-    said = content if state is not None else {}
-    state = content if state is None else state
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(f"{location.path} is no checkpoint: it has no model_state_dict of tensors")
-    if not all(value.isfinite().all() for value in state.values()):
-        raise CheckpointError(f"{location.path} holds weights that are no numbers (NaN or infinite)")
+    state, said = _state(content, location.path)
     named = said.get("labels") is not None
     labels = match_labels(said["labels"], task) if named else task.labels
     if labels is None:
@@ -144,12 +168,26 @@ def _interpret(content: Any, location: Location, task: Task) -> Checkpoint:
     card = said.get("card")
     return Checkpoint(
         location,
-        {str(name).removeprefix(_PARALLEL_PREFIX): _to_float32(value) for name, value in state.items()},
+        state,
         labels,
         named,
         _temperature(said.get("temperature", 1.0), location),
         card if isinstance(card, Mapping) else {},
     )
+
+
+def _state(content: Any, path: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, Any]]:
+    """Return the weights in a file's content, and what is said beside them."""
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}, no weights")
+    state = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    said = content if state is not None else {}
+    state = content if state is None else state
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is no checkpoint: it has no model_state_dict of tensors")
+    if not all(value.isfinite().all() for value in state.values()):
+        raise CheckpointError(f"{path} holds weights that are no numbers (NaN or infinite)")
+    return {str(name).removeprefix(_PARALLEL_PREFIX): _to_float32(value) for name, value in state.items()}, said
 
 
 def _to_float32(tensor: torch.Tensor) -> torch.Tensor:
@@ -171,18 +209,14 @@ def match_labels(names: Any, task: Task) -> tuple[str, ...] | None:
 
     Case, spaces and hyphens are forgiven.
     """
-    known = {_folded(label): label for label in task.labels}
+    known = {folded(label): label for label in task.labels}
     given = names if isinstance(names, (list, tuple)) else ()
-    labels = tuple(known.get(_folded(str(name)), "") for name in given)
+    labels = tuple(known.get(folded(str(name)), "") for name in given)
     return labels if sorted(labels) == sorted(task.labels) else None
 
 
 def _needed(task: Task) -> str:
     return f"each of {','.join(task.labels)} once, in the order of the network's outputs"
-
-
-def _folded(name: str) -> str:
-    return name.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
 def _check_shapes(checkpoint: Checkpoint, task: Task, network: nn.Module) -> None:

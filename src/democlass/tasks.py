@@ -20,6 +20,12 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of RGB in 0..1, per channel: what the networks' inputs are normalised with."""
 
+
+def folded(label: str) -> str:
+    """Return what spellings of a label have in common: case, spaces and hyphens are forgiven."""
+    return label.strip().casefold().replace(" ", "_").replace("-", "_")
+
+
 UNCERTAIN = "uncertain"
 """The label of an image whose confidence is below the least that was asked for."""
 

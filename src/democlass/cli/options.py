@@ -22,6 +22,13 @@ from democlass.tasks import TASKS
 _NETWORKS, _RUN, _IMAGES, _OUTPUT, _FOLDERS = "Networks", "Run", "Images", "Output", "Folders"
 
 
+ROOT_HELP = "Folder that paths in a labels file are relative to. Default: the file's own."
+MAP_HELP = (
+    "What a labels file calls things: path=COLUMN, gender=COLUMN, race=COLUMN; and race:THEIRS=OURS for a label. "
+    "FairFace's own names are known. Repeatable."
+)
+
+
 def _option(*names: str, panel: str, env: str | None = None, **more: Any) -> Any:
     envvar = f"DEMOCLASS_{env}" if env else None
     return typer.Option(*names, rich_help_panel=panel, envvar=envvar, **more)
@@ -95,8 +102,7 @@ class SettingsOptions:
     batch_size: Annotated[
         str,
         _option("--batch-size", panel=_RUN, env="BATCH_SIZE", metavar="auto|N",
-                help="Images that go through the networks at once. auto: 8 on a processor (16 in half precision), "
-                "64 on a GPU."),
+                help="Images that go through the networks at once. auto: 8 on a processor, 64 on a GPU."),
     ] = "auto"  # fmt: skip
     workers: Annotated[
         int | None,
@@ -117,7 +123,7 @@ class SettingsOptions:
     compiled: Annotated[
         bool,
         _option("--compile", panel=_RUN, env="COMPILE",
-                help="Compile the networks for this machine first: takes a minute, pays in long runs."),
+                help="Compile the networks for this machine first: takes a minute; for long runs on a GPU."),
     ] = False  # fmt: skip
     quiet: Annotated[
         bool, _option("--quiet", "-q", panel=_RUN, env="QUIET", help="No progress and no summary on standard error.")

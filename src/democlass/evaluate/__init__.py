@@ -1,0 +1,1 @@
+"""Judging predictions against what people said: how right, for whom, and how sure."""

@@ -1,0 +1,77 @@
+"""The feed: batches of labelled views, decoded ahead; which images, in which order and cut how, a seed decides."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from democlass.errors import ImageError, UsageError
+from democlass.isolation import Decoding
+from democlass.loader import default_workers
+from democlass.ordered import ordered
+from democlass.tasks import Task
+from democlass.train.views import crop
+from democlass.truth import Example
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch is this process's, where several train together."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class Feed:
+    """All views of a data set, by the step in which they are learned from."""
+
+    def __init__(self, examples: Sequence[Example], task: Task, batch: int, seed: int, share: Share) -> None:
+        if batch % share.world:
+            raise UsageError(f"--batch {batch} can't be shared by {share.world} processes")
+        if len(examples) < batch:
+            raise UsageError(f"{len(examples)} images are less than one batch of {batch}: see --batch")
+        self.examples = examples
+        self.steps_a_pass = len(examples) // batch
+        self._task, self._batch, self._seed, self._share = task, batch, seed, share
+        self._decode = Decoding((task.geometry,))
+        self._targets = torch.tensor([task.labels.index(example.labels[task.name]) for example in examples])
+
+    @property
+    def frequencies(self) -> torch.Tensor:
+        """Each label's share of the examples: float32, in the task's order."""
+        counts = torch.bincount(self._targets, minlength=len(self._task.labels)).float()
+        return counts.clamp(min=1) / counts.sum()
+
+    def batches(self, sizes: Sequence[int], start: int) -> Generator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Yield, for each step from `start` on, views uint8 N x size x size x 3, targets N, and which examples N.
+
+        `sizes` are the image sizes of all steps.
+        """
+        share = self._share
+        chosen = ((step, place) for step in range(start, len(sizes)) for place in self._chosen(step))
+
+        def view(asked: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+            step, place = asked
+            chance = np.random.default_rng((self._seed, step // self.steps_a_pass, place))
+            path = self.examples[place].path
+            try:
+                return crop(self._decode(path)[self._task.geometry], sizes[step], chance)
+            except ImageError as error:
+                raise UsageError(f"{path} can't be learned from: {error}; take it out of the labels file") from None
+
+        views = ordered(chosen, view, workers=default_workers(), ahead=2 * self._batch // share.world)
+        for step in range(start, len(sizes)):
+            places = self._chosen(step)
+            pixels = np.stack([next(views) for _ in places])
+            yield torch.from_numpy(pixels), self._targets[places], torch.tensor(places)
+        views.close()
+
+    def _chosen(self, step: int) -> list[int]:
+        """Return the places of the examples of a step: each pass has all of them once, in an order of its own."""
+        number, within = divmod(step, self.steps_a_pass)
+        order = np.random.default_rng((self._seed, number)).permutation(len(self.examples))
+        batch = order[within * self._batch : (within + 1) * self._batch]
+        return [int(place) for place in batch[self._share.rank :: self._share.world]]

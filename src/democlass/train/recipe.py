@@ -1,0 +1,55 @@
+"""The recipe: everything that decides what a training comes to, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from democlass.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many passes over the data at one image size, the learning rate falling as a cosine between two values."""
+
+    size: int
+    passes: float
+    rate: float
+    last_rate: float
+
+    @classmethod
+    def parse(cls, text: str) -> Stage:
+        """Read `SIZE:PASSES:RATE-RATE`, as in 224:2.5:0.01-0.0002. Raises UsageError."""
+        try:
+            size, passes, rates = text.split(":")
+            rate, last_rate = rates.split("-")
+            stage = cls(int(size), float(passes), float(rate), float(last_rate))
+        except ValueError:
+            raise UsageError(f"--stages {text}: each is SIZE:PASSES:RATE-RATE, as in 224:2.5:0.01-0.0002") from None
+        if not (32 <= stage.size <= 512 and stage.passes > 0 and 0 <= stage.last_rate <= stage.rate):
+            raise UsageError(f"--stages {text}: sizes are 32 to 512 pixels, and rates fall")
+        return stage
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; with the same data, start and machine it comes to the same numbers.
+
+    SGD with Nesterov momentum. `smoothing` is of the true labels. `prior` is how much of the labels' log frequency is
+    added to the logits while training, so that rare labels are not under-called afterwards (Menon et al., "Long-tail
+    learning via logit adjustment", ICLR 2021). `balanced` weighs the loss by inverse frequency instead.
+    `teacher_weight` is the share of the loss that a teacher's soft labels have, at `teacher_temperature` (Hinton et
+    al., "Distilling the knowledge in a neural network", 2015). `average` is the decay, a step, of the moving average
+    of the weights that becomes the checkpoint.
+    """
+
+    stages: tuple[Stage, ...]
+    batch: int = 64
+    momentum: float = 0.9
+    decay: float = 1e-4
+    smoothing: float = 0.05
+    prior: float = 0.0
+    balanced: bool = False
+    teacher_weight: float = 0.7
+    teacher_temperature: float = 2.0
+    average: float = 0.999
+    seed: int = 0

@@ -1,0 +1,175 @@
+"""The trainer: steps, the moving average, the state that is saved, the network that did best."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from democlass.tasks import Task
+from democlass.train.feed import Feed, Share
+from democlass.train.judge import Verdict, logits_of, targets_of
+from democlass.train.recipe import Recipe
+from democlass.train.state import State
+from democlass.train.together import joined
+from democlass.train.views import normalised, recoloured
+from democlass.truth import Example
+from democlass.tuning import computes_natively
+
+_LEAST_OF_A_PASS = 0.5  # a judgement is made at the end of each stage, and of each pass that leaves as much to do
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is: steps done and in all, the image size, the loss (a moving mean), and what was judged."""
+
+    step: int
+    steps: int
+    size: int
+    loss: float
+    judged: dict[str, Any] | None = None
+
+
+class Trainer:
+    """Trains one network by a recipe. `run` goes on from wherever the state stands."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        recipe: Recipe,
+        feed: Feed,
+        choose: Sequence[Example],
+        *,
+        device: torch.device,
+        share: Share,
+        soft: torch.Tensor | None = None,
+        compiled: bool = False,
+    ) -> None:
+        self.task, self.recipe, self.feed, self.choose = task, recipe, feed, choose
+        self._device, self._share, self._soft = device, share, soft
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        moving = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.network, multi_avg_fn=moving, use_buffers=True)
+        self._optimizer = torch.optim.SGD(
+            _decayed_apart(self.network, recipe.decay), lr=0.0, momentum=recipe.momentum, nesterov=True
+        )
+        if compiled:
+            self.network.compile()
+        self._learner = joined(self.network, share, device)
+        self._prior = recipe.prior * feed.frequencies.log().to(device)
+        weights = 1 / feed.frequencies if recipe.balanced else torch.ones(len(task.labels))
+        self._weights = (weights / weights.mean()).to(device)
+        self.sizes, self.rates, self._judgements = _schedule(recipe, feed.steps_a_pass)
+        self.step, self.loss = 0, math.nan
+        self.best: dict[str, Any] | None = None
+        self.best_score = -1.0
+        self.history: list[dict[str, Any]] = []
+
+    def run(self, keep: Callable[[], object], every: float, watch: Callable[[Progress], object]) -> None:
+        """Train to the end of the recipe; `keep` is called whenever `every` seconds have gone by."""
+        saved = time.monotonic()
+        for pixels, targets, places in self.feed.batches(self.sizes, self.step):
+            self._learn(pixels, targets, places)
+            self.step += 1
+            judged = self._judge() if self.step in self._judgements and self._share.rank == 0 else None
+            watch(Progress(self.step, len(self.sizes), self.sizes[self.step - 1], self.loss, judged))
+            if self._share.rank == 0 and time.monotonic() - saved >= every:
+                keep()
+                saved = time.monotonic()
+
+    def save(self, path: Path, made_by: dict[str, Any]) -> None:
+        """Save the whole state."""
+        State(
+            made_by,
+            self.step,
+            self.network.state_dict(),
+            self.average.state_dict(),
+            self._optimizer.state_dict(),
+            self.best,
+            self.best_score,
+            self.history,
+        ).save(path)
+
+    def restore(self, state: State) -> None:
+        """Go on where a saved state stood."""
+        self.network.load_state_dict(state.network)
+        self.average.load_state_dict(state.average)
+        self._optimizer.load_state_dict(state.optimizer)
+        self.step, self.best, self.best_score, self.history = state.step, state.best, state.best_score, state.history
+
+    def _learn(self, pixels: torch.Tensor, targets: torch.Tensor, places: torch.Tensor) -> None:
+        recipe, device = self.recipe, self._device
+        self._learner.train()
+        for settings in self._optimizer.param_groups:
+            settings["lr"] = self.rates[self.step]
+        views = recoloured(normalised(pixels.to(device)), seed=self._colour_seed())
+        with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
+            logits = self._learner(views.contiguous(memory_format=torch.channels_last))
+        logits = logits.float()
+        loss = functional.cross_entropy(
+            logits + self._prior, targets.to(device), self._weights, label_smoothing=recipe.smoothing
+        )
+        if self._soft is not None:
+            heat = recipe.teacher_temperature
+            taught = functional.softmax(self._soft[places].to(device) / heat, 1)
+            distance = functional.kl_div(functional.log_softmax(logits / heat, 1), taught, reduction="batchmean")
+            loss = (1 - recipe.teacher_weight) * loss + recipe.teacher_weight * heat**2 * distance
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self.average.update_parameters(self.network)
+        now = float(loss.detach())
+        self.loss = now if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * now
+
+    def _colour_seed(self) -> int:
+        return (self.recipe.seed * 1_000_003 + self.step) * self._share.world + self._share.rank
+
+    def _judge(self) -> dict[str, Any]:
+        """Judge the moving average on the choose data, and keep it if none was better."""
+        logits = logits_of(self.average.module, self.task, self.choose, self._device)
+        verdict = Verdict.of(self.task, logits, targets_of(self.choose, self.task))
+        if verdict.score > self.best_score:
+            self.best_score = verdict.score
+            self.best = {name: value.cpu().clone() for name, value in self.average.module.state_dict().items()}
+        figures = {"step": self.step, "size": self.sizes[self.step - 1], **verdict.figures()}
+        self.history.append({name: figures[name] for name in ("step", "size", "accuracy", "macro_recall")})
+        return figures
+
+
+def described(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as plain values."""
+    plain = asdict(recipe)
+    plain["stages"] = [list(asdict(stage).values()) for stage in recipe.stages]
+    return plain
+
+
+def _decayed_apart(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weight decay is for kernels; batch norms and biases have none."""
+    kernels = [value for value in network.parameters() if value.ndim > 1]
+    others = [value for value in network.parameters() if value.ndim <= 1]
+    return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _schedule(recipe: Recipe, steps_a_pass: int) -> tuple[list[int], list[float], set[int]]:
+    """Return each step's image size and learning rate, and after how many steps the network is judged."""
+    sizes: list[int] = []
+    rates: list[float] = []
+    judgements = set()
+    for stage in recipe.stages:
+        steps, begun = max(1, round(stage.passes * steps_a_pass)), len(sizes)
+        sizes += [stage.size] * steps
+        for step in range(steps):
+            share = (1 + math.cos(math.pi * step / steps)) / 2
+            rates.append(stage.last_rate + (stage.rate - stage.last_rate) * share)
+        judgements |= {begun + number * steps_a_pass for number in range(1, int(stage.passes - _LEAST_OF_A_PASS) + 1)}
+        judgements.add(len(sizes))
+    return sizes, rates, judgements

@@ -1,0 +1,189 @@
+"""Training: the same numbers whatever ends it, and a checkpoint that says what it is made of."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import Run, command, environment
+from democlass.checkpoints import load
+from democlass.errors import CheckpointError, UsageError
+from democlass.locations import Location
+from democlass.tasks import TASKS
+from democlass.train.calibrate import fit_temperature
+from democlass.train.feed import Feed, Share
+from democlass.train.recipe import Stage
+from democlass.train.start import build, start, which
+from democlass.train.views import crop, normalised, recoloured
+from democlass.truth import read_truth
+
+GENDER = TASKS[0]
+QUICK = ["--init", "none", "--stages", "32:12:0.05-0.01", "--batch", "8", "--average", "0.5", "--device", "cpu"]
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Forty images that red and blue tell apart, with labels: a task that a network learns at once."""
+    chance = np.random.default_rng(0)
+    lines = ["path,gender"]
+    for number in range(40):
+        pixels = chance.integers(0, 120, (48, 48, 3), dtype=np.uint8)
+        pixels[..., 0 if number % 2 else 2] += 120
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'Female' if number % 2 else 'Male'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def train_words(faces: Path, out: str, *more: str) -> list[str]:
+    labels = str(faces / "labels.csv")
+    return ["train", "gender", labels, "--choose", labels, "--out", str(faces / out), *QUICK, *more]
+
+
+def weights(file: Path) -> dict[str, torch.Tensor]:
+    return dict(torch.load(file, weights_only=True)["model_state_dict"])
+
+
+def same(one: Path, two: Path) -> bool:
+    first, second = weights(one), weights(two)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_learns_and_its_checkpoint_is_ours(faces: Path, classify: Run) -> None:
+    done = classify(*train_words(faces, "new.pth", "--float16"))
+    assert done.returncode == 0, done.stderr.decode()
+    checkpoint = load(Location(faces / "new.pth", "test"), GENDER)
+    assert checkpoint.labels == GENDER.labels and checkpoint.labels_named and checkpoint.temperature > 0
+    card = checkpoint.card
+    assert card["choose"]["n"] == 40 and np.sum(card["choose"]["confusion"]) == 40
+    assert card["choose"]["accuracy"] > 0.9
+    assert card["command"].startswith("classify train gender") and card["recipe"]["batch"] == 8
+    assert weights(faces / "new.pth")["conv1.weight"].dtype == torch.float16
+    assert weights(faces / "new.pth")["bn1.running_var"].dtype == torch.float32
+    assert not (faces / "new.pth.state").exists()
+    rows = classify(str(faces / "1.png"), "--gender-checkpoint", str(faces / "new.pth"))
+    assert rows.returncode == 0
+
+
+def test_a_training_that_is_killed_comes_to_the_same_numbers(faces: Path, classify: Run) -> None:
+    assert classify(*train_words(faces, "whole.pth")).returncode == 0
+    words = train_words(faces, "killed.pth", "--save-every", "0.01")
+    state = faces / "killed.pth.state"
+    process = subprocess.Popen(command(*words), env=environment(), stderr=subprocess.DEVNULL)
+    while not state.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was to be killed before its end"
+    resumed = classify(*words, "--resume")
+    assert resumed.returncode == 0 and b"going on at step" in resumed.stderr
+    assert same(faces / "whole.pth", faces / "killed.pth")
+
+
+def test_two_processes_share_the_work(faces: Path) -> None:
+    program = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
+    words = [*program, *map(str, command(*train_words(faces, "shared.pth")))]
+    done = subprocess.run(words, env=environment(OMP_NUM_THREADS="1"), capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    assert load(Location(faces / "shared.pth", "test"), GENDER).card["choose"]["accuracy"] > 0.9
+
+
+def test_another_training_is_not_resumed_and_nothing_is_overwritten_unasked(faces: Path, classify: Run) -> None:
+    (faces / "new.pth").write_bytes(b"mine")
+    refused = classify(*train_words(faces, "new.pth"))
+    assert refused.returncode == 2 and b"--overwrite begins again" in refused.stderr
+    assert (faces / "new.pth").read_bytes() == b"mine"
+    nothing = classify(*train_words(faces, "other.pth", "--resume"))
+    assert nothing.returncode == 2 and b"nothing to resume" in nothing.stderr
+
+
+def test_a_teacher_is_learned_from(faces: Path, classify: Run) -> None:
+    assert classify(*train_words(faces, "teacher.pth", "--network", "resnet34")).returncode == 0
+    taught = classify(
+        *train_words(faces, "taught.pth", "--teacher", str(faces / "teacher.pth"), "--teacher-weight", "1")
+    )
+    assert taught.returncode == 0, taught.stderr.decode()
+    assert load(Location(faces / "taught.pth", "test"), GENDER).card["choose"]["accuracy"] > 0.9
+
+
+def test_an_image_that_can_not_be_read_ends_it_with_its_name(faces: Path, classify: Run) -> None:
+    (faces / "3.png").write_bytes(b"no image")
+    done = classify(*train_words(faces, "new.pth"))
+    assert done.returncode == 2 and b"3.png can't be learned from" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["224", "224:1:0.1", "16:1:0.1-0.01", "224:0:0.1-0.01", "224:1:0.01-0.1", "a:b:c-d"])
+def test_stages_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--stages"):
+        Stage.parse(text)
+
+
+def test_every_pass_has_every_image_once_and_each_in_another_order_and_crop(faces: Path) -> None:
+    examples = read_truth(faces / "labels.csv").of(GENDER)
+    feed = Feed(examples, GENDER, 8, 0, Share())
+    batches = list(feed.batches([32] * 10, 0))
+    first, second = ([int(place) for _, _, places in half for place in places] for half in (batches[:5], batches[5:]))
+    assert sorted(first) == sorted(second) == list(range(40)) and first != second
+    (views, targets, places) = next(iter(feed.batches([32] * 10, 7)))
+    assert torch.equal(views, batches[7][0]) and torch.equal(places, batches[7][2])
+    assert [GENDER.labels[target] for target in targets] == [examples[place].labels["gender"] for place in places]
+
+
+def test_shares_are_one_batch_together(faces: Path) -> None:
+    examples = read_truth(faces / "labels.csv").of(GENDER)
+    whole = next(iter(Feed(examples, GENDER, 8, 0, Share()).batches([32], 0)))[2]
+    halves = [next(iter(Feed(examples, GENDER, 8, 0, Share(rank, 2)).batches([32], 0)))[2] for rank in (0, 1)]
+    assert torch.equal(torch.stack(halves, 1).flatten(), whole)
+
+
+def test_a_view_is_decided_by_its_chance_alone() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    one, two, other = (crop(pixels, 96, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert one.shape == (96, 96, 3) and np.array_equal(one, two) and not np.array_equal(one, other)
+    batch = normalised(torch.from_numpy(np.stack([one, other])))
+    assert torch.equal(recoloured(batch, 3), recoloured(batch, 3))
+    assert not torch.equal(recoloured(batch, 3), recoloured(batch, 4))
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
+def test_the_temperature_that_answers_were_made_with_is_found(true: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(20_000, 6, generator=generator)
+    targets = torch.multinomial(torch.softmax(logits, 1), 1, generator=generator)[:, 0]
+    assert fit_temperature(logits * true, targets) == pytest.approx(true, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_a_state_tells_its_resnet(name: str) -> None:
+    assert which(build(name, 2).state_dict()) == name
+
+
+def test_a_start_from_a_checkpoint_keeps_all_but_outputs_that_do_not_fit(tmp_path: Path) -> None:
+    other = build("resnet18", 9)
+    torch.save({"model_state_dict": other.state_dict()}, tmp_path / "other.pth")
+    begun = start(GENDER, None, str(tmp_path / "other.pth")).state_dict()
+    assert torch.equal(begun["conv1.weight"], other.state_dict()["conv1.weight"])
+    assert begun["fc.weight"].shape == (2, 512)
+    with pytest.raises(CheckpointError, match="does not fit resnet50"):
+        start(GENDER, "resnet50", str(tmp_path / "other.pth"))
+
+
+def test_imagenet_weights_are_torchvisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from torchvision.models import ResNet18_Weights
+
+    state = build("resnet18", 1000).state_dict()
+    (tmp_path / "checkpoints").mkdir()
+    name = Path(ResNet18_Weights.DEFAULT.url).name
+    torch.save(state, tmp_path / "checkpoints" / name)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    begun: dict[str, Any] = start(GENDER, None, "imagenet").state_dict()
+    assert torch.equal(begun["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+    assert begun["fc.weight"].shape == (2, 512)
