@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import EXAMPLES, Run, in_terminal
+from conftest import EXAMPLES, REPOSITORY, Run, in_terminal
 from democlass.errors import UsageError
 from democlass.evaluate.evaluation import evaluate
 from democlass.evaluate.figures import share
@@ -134,3 +135,15 @@ def test_results_that_are_there_need_no_second_run(classify: Run, tmp_path: Path
     shown = in_terminal("evaluate", "labels.csv", "--predictions", "results.csv", cwd=tmp_path)
     assert "perceived gender: 100.0% (20.7% to 100.0%) of 1 images right" in shown
     assert "by gender" in shown and "Male (worst)" in shown
+
+
+def test_figures_go_on_the_cards_of_the_checkpoints_judged(classify: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,gender,race\nastronaut.png,Female,White\n")
+    for name in ("model_checkpoint.pth", "best_model.pth"):
+        shutil.copy(REPOSITORY / "weights" / name, tmp_path)
+    done = classify("evaluate", "labels.csv", "--root", str(EXAMPLES), "--weights", ".", "--card", "--quiet")
+    assert done.returncode == 0, done.stderr.decode()
+    shown = classify("weights", "--weights", ".").stdout.decode()
+    assert "evaluation: accuracy" in shown and "labels.csv" in shown
+    refused = classify("evaluate", "labels.csv", "--predictions", "x.csv", "--card")
+    assert refused.returncode == 2 and b"leave --predictions out" in refused.stderr

@@ -1,4 +1,4 @@
-"""Memory that is freed is kept for what comes next: where much is freed and taken again, fresh pages cost a third."""
+"""Memory that is freed is kept for what comes next: in a step of training fresh pages cost a third of the time."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from democlass.cli import console
 from democlass.cli.expand import expand
 from democlass.cli.options import MAP_HELP, ROOT_HELP, NetworkOptions, SettingsOptions
 from democlass.cli.progress import Progress
-from democlass.errors import WriteError
+from democlass.errors import UsageError, WriteError
 from democlass.locations import locate
 from democlass.tasks import TASKS
 
@@ -42,6 +42,14 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", rich_help_panel=_OUTPUT, help="All figures, as JSON.")
     ] = None,
+    card: Annotated[
+        bool,
+        typer.Option(
+            "--card",
+            rich_help_panel=_OUTPUT,
+            help="Write the figures on the cards of the checkpoints judged, which changes those files.",
+        ),
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", rich_help_panel=_OUTPUT, help="All figures, as a page with pictures.")
     ] = None,
@@ -53,6 +61,8 @@ def evaluate(
     """
     from democlass.truth import Names, read_truth
 
+    if card and predictions is not None:
+        raise UsageError("--card is for checkpoints that are judged now: leave --predictions out")
     truth = read_truth(labels, root=root, names=Names.parse(renamed or []))
     for reason, count in truth.lacking.most_common():
         console.warn(f"{labels}: {count:,} rows: {reason}")
@@ -83,7 +93,20 @@ def evaluate(
 
         _write(html, page(found))
     _print(found)
+    if card:
+        _write_on_cards(found)
     return 0
+
+
+def _write_on_cards(found: dict[str, Any]) -> None:
+    from democlass.checkpoint_files import write_on_card
+
+    for name, checkpoint in found["checkpoints"].items():
+        if name in found["tasks"]:
+            said = {key: value for key, value in found["tasks"][name].items() if key not in ("title", "coverage")}
+            said["calibration"] = {key: said["calibration"][key] for key in ("ece", "nll", "brier")}
+            write_on_card(Path(checkpoint["path"]), "evaluation", {"data": Path(found["labels"]).name, **said})
+            console.complain(f"card        {checkpoint['path']}")
 
 
 def _write(file: Path, text: str) -> None:

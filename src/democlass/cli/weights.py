@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any
 
@@ -86,8 +87,19 @@ def _print(described: dict[str, Any]) -> None:
             grid.add_row(name, Text(visible(str(checkpoint[name]))))
         assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint names none)"
         grid.add_row("labels", Text(", ".join(checkpoint["labels"]) + assumed))
-        for name, value in checkpoint["card"].items():
-            grid.add_row(Text(visible(f"card: {name}")), Text(visible(str(value))))
+        for name, value in _lines("card", checkpoint["card"]):
+            grid.add_row(Text(visible(name)), Text(visible(value)))
         if not checkpoint["card"]:
             grid.add_row("card", "none in the file")
         out.print(grid)
+
+
+def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Lay a card's nested values out as lines of their own, and shares with their intervals as one."""
+    if isinstance(value, Mapping) and {"share", "low", "high", "n"} <= value.keys():
+        yield name, f"{value['share']:.1%} ({value['low']:.1%} to {value['high']:.1%}) of {value['n']:,}"
+    elif isinstance(value, Mapping):
+        for inner, each in value.items():
+            yield from _lines(f"{name}: {inner}", each)
+    else:
+        yield name, str(value)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from democlass.checkpoints import save
+from democlass.checkpoint_files import save
 from democlass.errors import OutputError
 from democlass.memory import keep_freed
 from democlass.networks import pick_device

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from democlass.checkpoints import read_state
+from democlass.checkpoint_files import read
 from democlass.errors import CheckpointError, UsageError
 from democlass.tasks import Task
 
@@ -32,7 +32,7 @@ def start(task: Task, network: str | None, init: str) -> nn.Module:
     built = task.network(len(task.labels)) if network is None else build(network, len(task.labels))
     if init == "none":
         return built
-    state = _imagenet(built) if init == "imagenet" else dict(read_state(Path(init)))
+    state = _imagenet(built) if init == "imagenet" else read(Path(init))[0]
     fresh = built.state_dict()
     for name in [name for name in state if name.startswith(_HEAD) and state[name].shape != fresh[name].shape]:
         state[name] = fresh[name]
