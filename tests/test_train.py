@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from PIL import Image
 
 from conftest import Run, command, environment
 from democlass.checkpoints import load
-from democlass.errors import CheckpointError, UsageError
+from democlass.errors import CheckpointError, OutputError, UsageError
 from democlass.locations import Location
 from democlass.tasks import TASKS
 from democlass.train.calibrate import fit_temperature
 from democlass.train.feed import Feed, Share
-from democlass.train.recipe import Stage
+from democlass.train.recipe import Recipe, Stage
+from democlass.train.run import Order, train
 from democlass.train.start import build, start, which
+from democlass.train.trainer import Progress
 from democlass.train.views import crop, normalised, recoloured
-from democlass.truth import read_truth
+from democlass.truth import Example, read_truth
 
 GENDER = TASKS[0]
 QUICK = ["--init", "none", "--stages", "32:12:0.05-0.01", "--batch", "8", "--average", "0.5", "--device", "cpu"]
@@ -58,6 +61,17 @@ def same(one: Path, two: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+def order(faces: Path, out: str, **more: Any) -> Order:
+    truth = read_truth(faces / "labels.csv")
+    stages = (Stage(32, more.pop("passes", 12), 0.05, 0.01),)
+    recipe = Recipe(stages, batch=8, average=0.5, teacher_weight=more.pop("teacher_weight", 0.7))
+    return Order(GENDER, truth, truth, recipe, faces / out, **{"init": "none", "device": "cpu", **more})
+
+
+def accuracy(faces: Path, out: str) -> float:
+    return float(load(Location(faces / out, "test"), GENDER).card["choose"]["accuracy"])
+
+
 def test_it_learns_and_its_checkpoint_is_ours(faces: Path, classify: Run) -> None:
     done = classify(*train_words(faces, "new.pth", "--float16"))
     assert done.returncode == 0, done.stderr.decode()
@@ -65,17 +79,15 @@ def test_it_learns_and_its_checkpoint_is_ours(faces: Path, classify: Run) -> Non
     assert checkpoint.labels == GENDER.labels and checkpoint.labels_named and checkpoint.temperature > 0
     card = checkpoint.card
     assert card["choose"]["n"] == 40 and np.sum(card["choose"]["confusion"]) == 40
-    assert card["choose"]["accuracy"] > 0.9
+    assert accuracy(faces, "new.pth") > 0.9
     assert card["command"].startswith("classify train gender") and card["recipe"]["batch"] == 8
     assert weights(faces / "new.pth")["conv1.weight"].dtype == torch.float16
     assert weights(faces / "new.pth")["bn1.running_var"].dtype == torch.float32
     assert not (faces / "new.pth.state").exists()
-    rows = classify(str(faces / "1.png"), "--gender-checkpoint", str(faces / "new.pth"))
-    assert rows.returncode == 0
 
 
-def test_a_training_that_is_killed_comes_to_the_same_numbers(faces: Path, classify: Run) -> None:
-    assert classify(*train_words(faces, "whole.pth")).returncode == 0
+def test_a_training_that_is_killed_comes_to_the_same_numbers(faces: Path) -> None:
+    train(order(faces, "whole.pth"))
     words = train_words(faces, "killed.pth", "--save-every", "0.01")
     state = faces / "killed.pth.state"
     process = subprocess.Popen(command(*words), env=environment(), stderr=subprocess.DEVNULL)
@@ -83,8 +95,9 @@ def test_a_training_that_is_killed_comes_to_the_same_numbers(faces: Path, classi
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was to be killed before its end"
-    resumed = classify(*words, "--resume")
-    assert resumed.returncode == 0 and b"going on at step" in resumed.stderr
+    said: list[str] = []
+    train(order(faces, "killed.pth", resume=True), say=said.append)
+    assert any(text.startswith("going on at step") for text in said)
     assert same(faces / "whole.pth", faces / "killed.pth")
 
 
@@ -93,31 +106,49 @@ def test_two_processes_share_the_work(faces: Path) -> None:
     words = [*program, *map(str, command(*train_words(faces, "shared.pth")))]
     done = subprocess.run(words, env=environment(OMP_NUM_THREADS="1"), capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
-    assert load(Location(faces / "shared.pth", "test"), GENDER).card["choose"]["accuracy"] > 0.9
+    assert accuracy(faces, "shared.pth") > 0.9
 
 
-def test_another_training_is_not_resumed_and_nothing_is_overwritten_unasked(faces: Path, classify: Run) -> None:
+def test_nothing_is_overwritten_unasked_and_nothing_resumed_that_is_not_there(faces: Path) -> None:
     (faces / "new.pth").write_bytes(b"mine")
-    refused = classify(*train_words(faces, "new.pth"))
-    assert refused.returncode == 2 and b"--overwrite begins again" in refused.stderr
+    with pytest.raises(OutputError, match="--overwrite begins again"):
+        train(order(faces, "new.pth"))
     assert (faces / "new.pth").read_bytes() == b"mine"
-    nothing = classify(*train_words(faces, "other.pth", "--resume"))
-    assert nothing.returncode == 2 and b"nothing to resume" in nothing.stderr
+    with pytest.raises(OutputError, match="nothing to resume"):
+        train(order(faces, "other.pth", resume=True))
 
 
-def test_a_teacher_is_learned_from(faces: Path, classify: Run) -> None:
-    assert classify(*train_words(faces, "teacher.pth", "--network", "resnet34")).returncode == 0
-    taught = classify(
-        *train_words(faces, "taught.pth", "--teacher", str(faces / "teacher.pth"), "--teacher-weight", "1")
-    )
-    assert taught.returncode == 0, taught.stderr.decode()
-    assert load(Location(faces / "taught.pth", "test"), GENDER).card["choose"]["accuracy"] > 0.9
+def test_another_training_is_not_resumed(faces: Path) -> None:
+    begun = order(faces, "new.pth", minutes=0.0)
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        train(begun, stop)
+    with pytest.raises(OutputError, match=r"of another training \(batch: 8 then, 4 now\)"):
+        train(replace(begun, recipe=replace(begun.recipe, batch=4), resume=True))
 
 
-def test_an_image_that_can_not_be_read_ends_it_with_its_name(faces: Path, classify: Run) -> None:
+def test_a_teacher_of_full_weight_is_learned_from_whatever_the_labels_say(faces: Path) -> None:
+    train(order(faces, "teacher.pth", passes=1))
+    taught = order(faces, "taught.pth", passes=2, teacher=faces / "teacher.pth", teacher_weight=1.0)
+    turned = [Example(each.path, {"gender": "Male"}) for each in taught.truth.examples]
+    train(taught)
+    train(replace(taught, truth=replace(taught.truth, examples=turned), out=faces / "turned.pth"))
+    assert same(faces / "taught.pth", faces / "turned.pth")
+    train(order(faces, "untaught.pth", passes=2))
+    assert not same(faces / "taught.pth", faces / "untaught.pth")
+
+
+def test_an_image_that_can_not_be_read_ends_it_with_its_name(faces: Path) -> None:
     (faces / "3.png").write_bytes(b"no image")
-    done = classify(*train_words(faces, "new.pth"))
-    assert done.returncode == 2 and b"3.png can't be learned from" in done.stderr
+    with pytest.raises(UsageError, match=r"3\.png can't be learned from"):
+        train(order(faces, "new.pth"))
 
 
 @pytest.mark.parametrize("text", ["224", "224:1:0.1", "16:1:0.1-0.01", "224:0:0.1-0.01", "224:1:0.01-0.1", "a:b:c-d"])

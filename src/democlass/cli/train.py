@@ -148,8 +148,10 @@ def train(
     truth, other = (read_truth(file, root=root, names=names) for file in (labels, choose))
     for each in (truth, other):
         _tell_lacking(each.file, each.lacking)
+    from democlass.memory import keep_freed
     from democlass.train.run import Order, train
 
+    keep_freed()
     order = Order(
         chosen,
         truth,

@@ -15,7 +15,6 @@ from torch import nn
 
 from democlass.checkpoint_files import save
 from democlass.errors import OutputError
-from democlass.memory import keep_freed
 from democlass.networks import pick_device
 from democlass.tasks import Task
 from democlass.train.calibrate import fit_temperature
@@ -88,7 +87,6 @@ def train(order: Order, watch: Watch = lambda _: None, say: Callable[[str], obje
     Raises UsageError, OutputError, CheckpointError, WriteError.
     """
     order.check()
-    keep_freed()
     examples, choose = order.truth.of(order.task), order.choose.of(order.task)
     with group(pick_device(order.device)) as (share, device):
         soft = None
