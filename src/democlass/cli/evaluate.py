@@ -10,7 +10,8 @@ import typer
 
 from democlass.cli import console
 from democlass.cli.expand import expand
-from democlass.cli.options import MAP_HELP, ROOT_HELP, NetworkOptions, SettingsOptions
+from democlass.cli.labels import LabelsOptions
+from democlass.cli.options import NetworkOptions, SettingsOptions
 from democlass.cli.progress import Progress
 from democlass.errors import UsageError, WriteError
 from democlass.locations import locate
@@ -27,10 +28,7 @@ def evaluate(
     labels: Annotated[Path, typer.Argument(help="CSV or Parquet: a path and the labels of each image.")],
     networks: NetworkOptions,
     settings: SettingsOptions,
-    root: Annotated[Path | None, typer.Option(metavar="DIR", rich_help_panel=_DATA, help=ROOT_HELP)] = None,
-    renamed: Annotated[
-        list[str] | None, typer.Option("--map", metavar="NAME=COLUMN", rich_help_panel=_DATA, help=MAP_HELP)
-    ] = None,
+    data: LabelsOptions,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -59,13 +57,9 @@ def evaluate(
     Accuracy means agreement with annotators. It is counted for each label and each pair of labels, because networks
     that are right on average can be wrong for some.
     """
-    from democlass.truth import Names, read_truth
-
     if card and predictions is not None:
         raise UsageError("--card is for checkpoints that are judged now: leave --predictions out")
-    truth = read_truth(labels, root=root, names=Names.parse(renamed or []))
-    for reason, count in truth.lacking.most_common():
-        console.warn(f"{labels}: {count:,} rows: {reason}")
+    truth = data.read(labels)
     source: Any = predictions
     if predictions is None:
         from democlass.classifier import Classifier

@@ -22,13 +22,6 @@ from democlass.tasks import TASKS
 _NETWORKS, _RUN, _IMAGES, _OUTPUT, _FOLDERS = "Networks", "Run", "Images", "Output", "Folders"
 
 
-ROOT_HELP = "Folder that paths in a labels file are relative to. Default: the file's own."
-MAP_HELP = (
-    "What a labels file calls things: path=COLUMN, gender=COLUMN, race=COLUMN; and race:THEIRS=OURS for a label. "
-    "FairFace's own names are known. Repeatable."
-)
-
-
 def _option(*names: str, panel: str, env: str | None = None, **more: Any) -> Any:
     envvar = f"DEMOCLASS_{env}" if env else None
     return typer.Option(*names, rich_help_panel=panel, envvar=envvar, **more)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +11,9 @@ from typing import Annotated
 import typer
 
 from democlass.cli import console
+from democlass.cli.expand import expand
 from democlass.cli.interrupt import Interrupted
-from democlass.cli.options import MAP_HELP, ROOT_HELP
+from democlass.cli.labels import LabelsOptions
 from democlass.cli.steps import Steps
 from democlass.errors import UsageError
 from democlass.tasks import TASKS
@@ -26,6 +26,7 @@ _STAGES = "96:2:0.05-0.02,128:2:0.03-0.01,224:3:0.015-0.0002"
 
 
 @app.command()
+@expand
 def train(
     task: Annotated[TaskName, typer.Argument(help="Whose network is trained.")],
     labels: Annotated[Path, typer.Argument(help="CSV or Parquet: a path and the labels of each image.")],
@@ -47,10 +48,7 @@ def train(
             help="The checkpoint; FILE.state beside it is what --resume needs. Required.",
         ),
     ],
-    root: Annotated[Path | None, typer.Option(metavar="DIR", rich_help_panel=_DATA, help=ROOT_HELP)] = None,
-    renamed: Annotated[
-        list[str] | None, typer.Option("--map", metavar="NAME=COLUMN", rich_help_panel=_DATA, help=MAP_HELP)
-    ] = None,
+    data: LabelsOptions,
     init: Annotated[
         str,
         typer.Option(
@@ -129,12 +127,10 @@ def train(
     torchrun it trains on several GPUs.
     """
     from democlass.train.recipe import Recipe, Stage
-    from democlass.truth import Names, read_truth
 
     if resume and overwrite:
         raise UsageError("--overwrite begins again, --resume goes on: give one")
     chosen = next(each for each in TASKS if each.name == task.value)
-    names = Names.parse(renamed or [])
     recipe = Recipe(
         tuple(Stage.parse(text) for text in stages.split(",")),
         batch=batch,
@@ -145,9 +141,7 @@ def train(
         average=average,
         seed=seed,
     )
-    truth, other = (read_truth(file, root=root, names=names) for file in (labels, choose))
-    for each in (truth, other):
-        _tell_lacking(each.file, each.lacking)
+    truth, other = data.read(labels), data.read(choose)
     from democlass.memory import keep_freed
     from democlass.train.run import Order, train
 
@@ -181,8 +175,3 @@ def train(
         console.complain(f"checkpoint  {out}, temperature {figures['temperature']}")
         console.complain(f"choose      accuracy {figures['accuracy']:.1%} of {figures['n']:,}; {recalls}")
     return 0
-
-
-def _tell_lacking(file: Path, lacking: Counter[str]) -> None:
-    for reason, count in lacking.most_common():
-        console.warn(f"{file}: {count:,} rows: {reason}")

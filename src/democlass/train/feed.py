@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from democlass.isolation import Decoding
 from democlass.loader import default_workers
 from democlass.ordered import ordered
 from democlass.tasks import Task
+from democlass.train.judge import targets_of
 from democlass.train.views import crop
 from democlass.truth import Example
 
@@ -37,7 +39,8 @@ class Feed:
         self.steps_a_pass = len(examples) // batch
         self._task, self._batch, self._seed, self._share = task, batch, seed, share
         self._decode = Decoding((task.geometry,))
-        self._targets = torch.tensor([task.labels.index(example.labels[task.name]) for example in examples])
+        self._targets = targets_of(examples, task)
+        self._order = lru_cache(maxsize=2)(self._shuffled)
 
     @property
     def frequencies(self) -> torch.Tensor:
@@ -72,6 +75,8 @@ class Feed:
     def _chosen(self, step: int) -> list[int]:
         """Return the places of the examples of a step: each pass has all of them once, in an order of its own."""
         number, within = divmod(step, self.steps_a_pass)
-        order = np.random.default_rng((self._seed, number)).permutation(len(self.examples))
-        batch = order[within * self._batch : (within + 1) * self._batch]
+        batch = self._order(number)[within * self._batch : (within + 1) * self._batch]
         return [int(place) for place in batch[self._share.rank :: self._share.world]]
+
+    def _shuffled(self, number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        return np.random.default_rng((self._seed, number)).permutation(len(self.examples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -81,11 +81,10 @@ def logits_of(
     device: torch.device,
     *,
     mirrored: bool = False,
-    watch: Callable[[int], object] = lambda _: None,
 ) -> torch.Tensor:
     """Return a network's logits, float32 N x outputs, for whole images; the mean with their mirror images if asked.
 
-    bfloat16 where it is native. `watch` is told how many images are done. Raises ImageError.
+    bfloat16 where it is native. Raises ImageError.
     """
     decode = Decoding((task.geometry,))
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -95,7 +94,6 @@ def logits_of(
 
     images = ordered(examples, read, workers=default_workers(), ahead=2 * _BATCH)
     answers: list[torch.Tensor] = []
-    done = 0
     while chunk := list(islice(images, _BATCH)):
         batch = normalised(torch.from_numpy(np.stack(chunk)).to(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
@@ -103,6 +101,4 @@ def logits_of(
             if mirrored:
                 logits = (logits + network(batch.flip(3))) / 2
         answers.append(logits.float().cpu())
-        done += len(chunk)
-        watch(done)
     return torch.cat(answers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -50,7 +50,6 @@ class Order:
     resume: bool = False
     overwrite: bool = False
     command: str = ""
-    notes: Sequence[str] = field(default_factory=tuple)
 
     @property
     def state(self) -> Path:
@@ -87,14 +86,15 @@ def train(order: Order, watch: Watch = lambda _: None, say: Callable[[str], obje
     Raises UsageError, OutputError, CheckpointError, WriteError.
     """
     order.check()
+    made_by = order.made_by()
     examples, choose = order.truth.of(order.task), order.choose.of(order.task)
     with group(pick_device(order.device)) as (share, device):
         soft = None
         if order.teacher is not None:
             say(f"asking the teacher {order.teacher} about {len(examples):,} images")
-            soft = soft_labels(order.teacher, order.task, examples, device, order.soft_labels, lambda _: None)
+            soft = soft_labels(order.teacher, order.task, examples, device, order.soft_labels)
         feed = Feed(examples, order.task, order.recipe.batch, order.recipe.seed, share)
-        state = State.load(order.state, order.made_by()) if order.resume else None
+        state = State.load(order.state, made_by) if order.resume else None
         torch.manual_seed(order.recipe.seed)  # what does not come from a checkpoint begins at random
         network = start(order.task, order.network, "none" if state else order.init)
         trainer = Trainer(
@@ -111,7 +111,7 @@ def train(order: Order, watch: Watch = lambda _: None, say: Callable[[str], obje
         if state is not None:
             trainer.restore(state)
             say(f"going on at step {trainer.step:,} of {len(trainer.sizes):,}")
-        trainer.run(lambda: trainer.save(order.state, order.made_by()), order.minutes * 60, watch)
+        trainer.run(lambda: trainer.save(order.state, made_by), order.minutes * 60, watch)
         return _finish(order, trainer, choose, device) if share.rank == 0 else {}
 
 
@@ -146,7 +146,6 @@ def _card(order: Order, figures: dict[str, Any], trainer: Trainer) -> dict[str, 
         "command": order.command,
         "recipe": described(order.recipe),
         "versions": {"democlass": version("democlass"), "torch": str(torch.__version__)},
-        "notes": list(order.notes),
         "history": trainer.history,
         "choose": figures,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,14 +17,7 @@ from democlass.train.start import build, which
 from democlass.truth import Example
 
 
-def soft_labels(
-    file: Path,
-    task: Task,
-    examples: Sequence[Example],
-    device: torch.device,
-    kept: Path,
-    watch: Callable[[int], object],
-) -> torch.Tensor:
+def soft_labels(file: Path, task: Task, examples: Sequence[Example], device: torch.device, kept: Path) -> torch.Tensor:
     """Return a teacher's logits for every example, float32 N x labels in the task's order.
 
     They are found once, on whole images and their mirror images, and kept in a file for when training is resumed.
@@ -42,7 +35,7 @@ def soft_labels(
     network = build(name, len(task.labels))
     network.load_state_dict(dict(checkpoint.state))
     order = [checkpoint.labels.index(label) for label in task.labels]
-    logits = logits_of(network, task, examples, device, mirrored=True, watch=watch)[:, order] / checkpoint.temperature
+    logits = logits_of(network, task, examples, device, mirrored=True)[:, order] / checkpoint.temperature
     new = kept.with_name(f"{kept.name}.new")
     torch.save({"teacher": checkpoint.sha256, "logits": logits}, new)
     os.replace(new, kept)
