@@ -43,6 +43,16 @@ def test_both_geometries_are_torchvisions_to_the_bit(size: tuple[int, int], port
     assert np.array_equal(cut(image, Geometry.SQUASH), np.asarray(transforms.Resize((224, 224))(image)))
 
 
+@pytest.mark.parametrize("size", [(1920, 1080), (896, 1344), (3000, 2001), (4032, 3024)])
+def test_the_centre_of_a_large_image_differs_in_a_pixel_of_a_thousand_by_one_level(
+    size: tuple[int, int], portrait: Image.Image
+) -> None:
+    image = portrait.resize(size)
+    crop = transforms.Compose([transforms.Resize(224), transforms.CenterCrop(224)])
+    distance = np.abs(cut(image, Geometry.CENTRE_CROP).astype(int) - np.asarray(crop(image)))
+    assert distance.max() <= 1 and (distance > 0).mean() < 0.001
+
+
 def test_a_square_image_is_resized_once_for_both_geometries(portrait: Image.Image) -> None:
     pixels = prepare(portrait, list(Geometry))
     assert pixels[Geometry.CENTRE_CROP] is pixels[Geometry.SQUASH]

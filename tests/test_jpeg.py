@@ -35,6 +35,22 @@ def test_pixels_are_pillows(size: tuple[int, int], options: dict[str, Any], port
     assert np.array_equal(np.asarray(decoded.convert("RGB")), np.asarray(Image.open(io.BytesIO(content))))
 
 
+def test_an_image_keeps_its_pixels_when_the_next_one_is_decoded(portrait: Image.Image) -> None:
+    first = decode(encoded(portrait))
+    assert first is not None
+    before = np.asarray(first).copy()
+    assert decode(encoded(Image.new("RGB", portrait.size))) is not None
+    assert np.array_equal(np.asarray(first), before)
+
+
+def test_memory_is_decoded_into_again_once_its_image_is_gone(portrait: Image.Image) -> None:
+    first = decode(encoded(portrait))
+    memory = jpeg._scratch._kept
+    del first
+    second = decode(encoded(portrait))
+    assert second is not None and jpeg._scratch._kept is memory
+
+
 def test_grey_is_read_too(portrait: Image.Image) -> None:
     content = encoded(portrait.convert("L"))
     decoded = decode(content)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from typing import BinaryIO
 
+import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
 _PLAIN_MODES = ("RGB", "L")
@@ -23,12 +25,19 @@ class _Scratch(threading.local):
         self._kept = bytearray()
 
     def of(self, size: int) -> bytearray:
-        """Return `size` bytes or more, whose content is anything."""
+        """Return `size` bytes or more, whose content is anything, and which no image stands on."""
         if size > self._MOST_KEPT:
             return bytearray(size)
-        if size > len(self._kept):
+        if size > len(self._kept) or self._in_use():
             self._kept = bytearray(size)
         return self._kept
+
+    def _in_use(self) -> bool:
+        try:
+            self._kept.append(self._kept.pop())  # which Python refuses while anything points into it
+        except BufferError:
+            return True
+        return False
 
 
 _scratch = _Scratch()
@@ -51,14 +60,26 @@ def decode(stream: BinaryIO, header: Image.Image, least_side: int | None) -> Ima
     shrink = {} if least_side is None else _smallest(header.size, least_side)
     try:
         # strict: a truncated file must not pass for a whole one
-        memory = _scratch.of(header.width * header.height * 3)
-        pixels = simplejpeg.decode_jpeg(content, "RGB", strict=True, buffer=memory, **shrink)
+        memory = _scratch.of(header.width * header.height * 4)
+        pixels = simplejpeg.decode_jpeg(content, "RGBX", strict=True, buffer=memory, **shrink)
     except ValueError:
         return None
     height, width, _ = pixels.shape
     if not shrink and (width, height) != header.size:
         return None
-    return Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)
+    return _standing_on(pixels)
+
+
+def _standing_on(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Return an RGB image on pixels uint8 H x W x 4 as they lie: it is how Pillow lays RGB out, so nothing is copied.
+
+    Image.frombuffer, the public way, knows of RGB in three bytes only, and copies.
+    """
+    height, width, _ = pixels.shape
+    mapped = Image.core.map_buffer(pixels, (width, height), "raw", 0, ("RGB", 0, 1))  # type: ignore[attr-defined]
+    image = Image.new("RGB", (0, 0))._new(mapped)
+    image.readonly = 1  # whatever would change it, copies it first
+    return image
 
 
 def _smallest(size: tuple[int, int], least_side: int) -> dict[str, int]:
