@@ -55,7 +55,7 @@ def ours(classifier: Classifier) -> Contender:
 
     def contend(paths: Sequence[Path]) -> Spent:
         clock.reset()
-        decoders = [child.pid for child in getattr(classifier._decode, "_children", ())]
+        decoders = [child.pid for child in getattr(classifier.decode, "_children", ())]
         decoding, own, began = sum(map(_cpu, decoders)), time.process_time(), time.perf_counter()
         run(map(str, paths), classifier, CsvWriter(io.BytesIO(), Shape()).write, Tally())
         wall = time.perf_counter() - began
@@ -105,11 +105,11 @@ class _Clock:
     def reset(self) -> None:
         self.wall = self.cpu = 0.0
 
-    def _timed(self, batch: Any) -> Any:
+    def _timed(self, batch: Any, **how: Any) -> Any:
         # One stream has threads of its own beside the calling one.
         now = time.process_time if self._alone else time.thread_time
         wall, cpu = time.perf_counter(), now()
-        answer = self._predict(batch)
+        answer = self._predict(batch, **how)
         with self._lock:
             self.wall += time.perf_counter() - wall
             self.cpu += now() - cpu

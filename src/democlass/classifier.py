@@ -46,7 +46,7 @@ class Classifier:
             settings, device=str(networks.device), precision=networks.precision, batch_size=networks.batch_size
         )
         self.workers = workers
-        self._decode = decode
+        self.decode = decode
 
     @classmethod
     def load(
@@ -135,10 +135,10 @@ class Classifier:
         size, streams = self.networks.batch_size, self.networks.streams
         # Closed from the last to the first, whatever ends the run: those who predict, then those who decode.
         with ExitStack() as stack:
-            if isinstance(self._decode, Isolated):
-                self._decode.start(self.workers)
+            if isinstance(self.decode, Isolated):
+                self.decode.start(self.workers)
             ahead = size * streams + self.workers
-            loaded = stack.enter_context(closing(load(inputs, self._decode, workers=self.workers, ahead=ahead)))
+            loaded = stack.enter_context(closing(load(inputs, self.decode, workers=self.workers, ahead=ahead)))
             stack.push(self._break_off)
             for predictions in stack.enter_context(closing(self._predicted(_chunks(loaded, size)))):
                 yield from predictions
@@ -148,13 +148,13 @@ class Classifier:
         streams = self.networks.streams if self.workers else 1
         first = list(islice(chunks, 2)) if streams > 1 else []
         if streams == 1 or len(first) == 1:
-            yield from map(self._predict, chain(first, chunks))
+            yield from map(self.predict, chain(first, chunks))
             return
         try:
             with closing(
                 ordered(
                     chain(first, chunks),
-                    self._predict,
+                    self.predict,
                     workers=streams,
                     ahead=streams,
                     begin=self.networks.begin_stream,
@@ -166,12 +166,17 @@ class Classifier:
 
     def _break_off(self, kind: type[BaseException] | None, *_: object) -> None:
         """Do not wait for what is being decoded when a run ends before its time."""
-        if kind is not None and isinstance(self._decode, Isolated):
-            self._decode.close()
+        if kind is not None and isinstance(self.decode, Isolated):
+            self.decode.close()
 
-    def _predict(self, chunk: Sequence[Loaded]) -> list[Prediction]:
+    def predict(self, chunk: Sequence[Loaded], *, padded: bool = True) -> list[Prediction]:
+        """Return a prediction for each input of one batch: what the networks say, or the error that came instead.
+
+        At most `batch_size` inputs may be readable. Without `padded` fewer of them take less time, and digits past the
+        fifth depend on how many they are.
+        """
         readable = [pixels for _, pixels in chunk if not isinstance(pixels, ImageError)]
-        answers = iter(self._outcomes(readable))
+        answers = iter(self._outcomes(readable, padded))
         predictions = []
         for source, pixels in chunk:
             path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
@@ -181,13 +186,15 @@ class Classifier:
                 predictions.append(_prediction(path, next(answers)))
         return predictions
 
-    def _outcomes(self, images: Sequence[Pixels]) -> list[dict[str, Outcome]]:
+    def _outcomes(self, images: Sequence[Pixels], padded: bool) -> list[dict[str, Outcome]]:
         if not images:
             return []
         batch = self.networks.new_batch()
         for geometry, slots in batch.items():
             _fill(slots, images, geometry)
-        answers = {name: probabilities.tolist() for name, probabilities in self.networks.predict(batch).items()}
+        part = batch if padded else {geometry: slots[: len(images)] for geometry, slots in batch.items()}
+        said = self.networks.predict(part, padded=padded)
+        answers = {name: probabilities.tolist() for name, probabilities in said.items()}
         least = self.settings.min_confidence
         return [
             {

@@ -1,7 +1,8 @@
 """Decoding in processes of its own, so that a file that crashes a decoder costs one row, not the run.
 
-Each of the loader's threads speaks to a child process over its standard streams: a name, framed by its length, goes
-in; pixels or an error come back. Nothing that comes back is unpickled, for a child has read hostile files.
+Each of the loader's threads speaks to a child process over its standard streams: a name or an encoded image, framed by
+its length, goes in; pixels or an error come back. Nothing that comes back is unpickled, for a child has read hostile
+files.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct("<I")
 _ATTEMPTS = 2
+_NAME, _CONTENT = b"N", b"C"
 _PIXELS, _ERROR = b"P", b"E"
 
 _MEMORY_KEPT = {"PILLOW_BLOCKS_MAX": "8"}
@@ -78,16 +80,19 @@ class Isolated:
             self._idle.append(self._start())
 
     def __call__(self, source: Input) -> Pixels:
-        """Decode in a child; what is in memory already, here. Raises ImageError."""
-        if not isinstance(source, (str, os.PathLike)):
+        """Decode in a child; what is decoded already, here. Raises ImageError."""
+        if isinstance(source, bytes):
+            asked = (_CONTENT, source)
+        elif isinstance(source, (str, os.PathLike)):
+            asked = (_NAME, raw_bytes(os.fspath(source)))
+        else:
             return self._decoding(source)
-        name = raw_bytes(os.fspath(source))
         for _ in range(_ATTEMPTS):
             if self._closed:
                 raise ImageError("broken off", "the run ended before its turn")
             child = self._take()
             try:
-                kind, content = _ask(child, name)
+                kind, content = _ask(child, *asked)
             except (BrokenPipeError, EOFError, ValueError):  # dead, or closed by another thread
                 _end(child, self._children)
             else:
@@ -128,12 +133,10 @@ class Isolated:
         return {geometry: frames[place % len(frames)] for place, geometry in enumerate(self._decoding.geometries)}
 
 
-def _ask(child: _Child, name: bytes) -> tuple[bytes, bytes]:
+def _ask(child: _Child, kind: bytes, content: bytes) -> tuple[bytes, bytes]:
     assert child.stdin is not None and child.stdout is not None
-    child.stdin.write(_LENGTH.pack(len(name)) + name)
-    child.stdin.flush()
-    kind = _read(child.stdout, 1)
-    return kind, _read(child.stdout, _LENGTH.unpack(_read(child.stdout, _LENGTH.size))[0])
+    _say(child.stdin, kind, content)
+    return _hear(child.stdout)
 
 
 def _end(child: _Child, children: set[_Child]) -> None:
@@ -154,30 +157,41 @@ def _end_all(children: set[_Child]) -> None:
 
 
 def serve() -> None:
-    """Be a child: answer names on standard input until it ends, as it does when the parent is gone."""
+    """Be a child: answer what is asked on standard input until it ends, as it does when the parent is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: the parent decides
         signal.signal(number, signal.SIG_IGN)
     said = json.loads(sys.argv[-1])
     decoding = Decoding(**said | {"geometries": tuple(Geometry[name] for name in said["geometries"])})
     answers, sys.stdout = sys.stdout.buffer, sys.stderr  # nothing else may speak on this stream
-    while head := sys.stdin.buffer.read(_LENGTH.size):
-        name = os.fsdecode(_read(sys.stdin.buffer, _LENGTH.unpack(head)[0]))
-        kind, content = _answer(decoding, name)
-        answers.write(kind + _LENGTH.pack(len(content)) + content)
-        answers.flush()
+    with suppress(EOFError):
+        while True:
+            kind, content = _hear(sys.stdin.buffer)
+            _say(answers, *_answer(decoding, content if kind == _CONTENT else os.fsdecode(content)))
 
 
-def _answer(decoding: Decoding, name: str) -> tuple[bytes, bytes]:
+def _answer(decoding: Decoding, source: Input) -> tuple[bytes, bytes]:
     try:
-        pixels = decoding(name)
+        pixels = decoding(source)
     except ImageError as error:
         return _ERROR, json.dumps(str(error).split(": ", 1)).encode()
     frames = {id(frame): frame for frame in pixels.values()}
     return _PIXELS, b"".join(frame.tobytes() for frame in frames.values())
 
 
-def _read(stream: BinaryIO | Any, size: int) -> bytes:
-    content: bytes = stream.read(size)
+def _say(stream: IO[bytes], kind: bytes, content: bytes) -> None:
+    stream.write(kind + _LENGTH.pack(len(content)))
+    stream.write(content)
+    stream.flush()
+
+
+def _hear(stream: IO[bytes]) -> tuple[bytes, bytes]:
+    """Return kind and content of what is said next. Raises EOFError."""
+    kind = _read(stream, 1)
+    return kind, _read(stream, _LENGTH.unpack(_read(stream, _LENGTH.size))[0])
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    content = stream.read(size)
     if len(content) < size:
         raise EOFError
     return content

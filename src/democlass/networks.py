@@ -107,14 +107,15 @@ class Networks:
         """Have the calling thread, and threads to come, take all processors again."""
         torch.set_num_threads(self._threads)
 
-    def predict(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def predict(self, batch: Batch, *, padded: bool = True) -> dict[str, torch.Tensor]:
         """Return each task's probabilities: float32 N x labels in the task's order, in the processor's memory.
 
-        Where the device runs out of memory, passes are halved from then on, with one warning.
+        Without `padded` a short batch is answered as it is, sooner, with digits of its own. Where the device runs out
+        of memory, passes are halved from then on, with one warning.
         """
         while True:
             try:
-                return self._predict_in_passes(batch)
+                return self._predict_in_passes(batch, padded)
             except torch.OutOfMemoryError:
                 if self._pass_size == 1:
                     raise DemoclassError(
@@ -130,12 +131,13 @@ class Networks:
             torch.cuda.empty_cache()
 
     @torch.inference_mode()
-    def _predict_in_passes(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def _predict_in_passes(self, batch: Batch, padded: bool) -> dict[str, torch.Tensor]:
         size = len(next(iter(batch.values())))
         answers: list[dict[str, torch.Tensor]] = []
         for start in range(0, size, self._pass_size):
-            part = {geometry: _padded(pixels[start : start + self._pass_size], self._pass_size)
-                    for geometry, pixels in batch.items()}  # fmt: skip
+            part = {geometry: pixels[start : start + self._pass_size] for geometry, pixels in batch.items()}
+            if padded:
+                part = {geometry: _padded(pixels, self._pass_size) for geometry, pixels in part.items()}
             answers.append(self._one_pass(part))
         return {task.name: torch.cat([answer[task.name] for answer in answers])[:size].cpu() for task in self.tasks}
 

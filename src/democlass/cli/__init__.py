@@ -5,6 +5,7 @@
     classify weights           cli/weights.py
     classify train TASK LABELS cli/train.py
     classify evaluate LABELS   cli/evaluate.py
+    classify serve             cli/serve.py
 
 Each command stands alone; `main` finds out which one is meant. A first word that is a command's name is the command;
 every other word is a path of the default command, which therefore needs no name.
@@ -23,7 +24,7 @@ from democlass.cli import console
 from democlass.cli.interrupt import Interrupted, handle_signals
 from democlass.errors import DemoclassError, UsageError
 
-COMMANDS = {name: name for name in ("batch", "weights", "train", "evaluate")}
+COMMANDS = {name: name for name in ("batch", "weights", "train", "evaluate", "serve")}
 DEFAULT = "classify"
 
 

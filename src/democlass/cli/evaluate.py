@@ -14,8 +14,6 @@ from democlass.cli.labels import LabelsOptions
 from democlass.cli.options import NetworkOptions, SettingsOptions
 from democlass.cli.progress import Progress
 from democlass.errors import UsageError, WriteError
-from democlass.locations import locate
-from democlass.tasks import TASKS
 
 app = typer.Typer(add_completion=False)
 _DATA, _OUTPUT = "Data", "Output"
@@ -64,9 +62,8 @@ def evaluate(
     if predictions is None:
         from democlass.classifier import Classifier
 
-        files, folder = networks.locations(context)
         source = Classifier.build(
-            {task.name: locate(task, file=files.get(task.name), folder=folder) for task in TASKS},
+            networks.locations(context),
             settings.settings(),
             labels=networks.labels(),
             workers=settings.workers,

@@ -5,7 +5,7 @@ A command takes a dataclass of them as a parameter; `expand` shows Typer its fie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from democlass.errors import UsageError
-from democlass.locations import Location
+from democlass.locations import Location, locate
 from democlass.output import Intent
 from democlass.settings import MAX_PIXELS, Precision, Settings
 from democlass.sources import Walk
@@ -67,14 +67,15 @@ class NetworkOptions:
                 help="Order of the race network's outputs. Default: what the checkpoint says."),
     ] = None  # fmt: skip
 
-    def locations(self, context: typer.Context) -> tuple[dict[str, Location], Location | None]:
-        """Return the checkpoints named one by one, by task, and the folder named, with why each is in use."""
+    def locations(self, context: typer.Context) -> dict[str, Location]:
+        """Return where each task's checkpoint is, and why that one is in use. Raises CheckpointError."""
         files = {}
         for task in TASKS:
             name = f"{task.name}_checkpoint"
             if (file := getattr(self, name)) is not None:
                 files[task.name] = Location(file, _origin(context, name))
-        return files, None if self.weights is None else Location(self.weights, _origin(context, "weights"))
+        folder = None if self.weights is None else Location(self.weights, _origin(context, "weights"))
+        return {task.name: locate(task, file=files.get(task.name), folder=folder) for task in TASKS}
 
     def labels(self) -> dict[str, list[str]]:
         """Return the labels given, by task."""
@@ -130,11 +131,6 @@ class SettingsOptions:
         _option("--max-pixels", panel=_IMAGES, env="MAX_PIXELS", min=1, metavar="N",
                 help="Largest image read, width times height in pixels."),
     ] = MAX_PIXELS  # fmt: skip
-    min_confidence: Annotated[
-        float,
-        _option("--min-confidence", panel=_IMAGES, env="MIN_CONFIDENCE", min=0.0, max=1.0, metavar="P",
-                help="Below this probability, 0 to 1, the label reads 'uncertain'; probabilities stay."),
-    ] = 0.0  # fmt: skip
 
     def settings(self) -> Settings:
         """Return what of this changes numbers or rows."""
@@ -146,7 +142,6 @@ class SettingsOptions:
             compile=self.compiled,
             ignore_exif=self.ignore_exif,
             max_pixels=self.max_pixels,
-            min_confidence=self.min_confidence,
         )
 
     def _batch_size(self) -> int | None:
@@ -227,6 +222,16 @@ class OutputOptions:
 @dataclass(frozen=True)
 class RunOptions(NetworkOptions, SettingsOptions, FolderOptions, OutputOptions):
     """All options of a command that classifies."""
+
+    min_confidence: Annotated[
+        float,
+        _option("--min-confidence", panel=_IMAGES, env="MIN_CONFIDENCE", min=0.0, max=1.0, metavar="P",
+                help="Below this probability, 0 to 1, the label reads 'uncertain'; probabilities stay."),
+    ] = 0.0  # fmt: skip
+
+    def settings(self) -> Settings:
+        """Return what of this changes numbers or rows."""
+        return replace(super().settings(), min_confidence=self.min_confidence)
 
 
 def _origin(context: typer.Context, parameter: str) -> str:

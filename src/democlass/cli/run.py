@@ -19,12 +19,10 @@ from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
 from democlass.cli.stream import Stream
 from democlass.errors import UsageError
-from democlass.locations import locate
 from democlass.output import Output, refuse_odd_place
 from democlass.results import Prediction, needs_path_bytes
 from democlass.sources import STANDARD_INPUT, find, read_names
 from democlass.tally import Tally
-from democlass.tasks import TASKS
 from democlass.writers import FORMATS, Shape, format_of, require
 
 if TYPE_CHECKING:
@@ -62,8 +60,7 @@ class Job:
 
     def load(self, *, few: int | None = None, previous: RunRecord | None = None) -> Classifier:
         """Load the networks; for `few` images, or as a run that is to be resumed had them."""
-        files, folder = self.options.locations(self.context)
-        found = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in TASKS}
+        found = self.options.locations(self.context)
         import torch  # only now: it takes seconds, and a missing checkpoint is told at once
 
         from democlass.classifier import Classifier

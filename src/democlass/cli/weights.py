@@ -44,13 +44,12 @@ def weights(
 
 def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any]:
     from democlass.checkpoints import load
-    from democlass.locations import locate
 
-    files, folder = networks.locations(context)
+    locations = networks.locations(context)
     labels = networks.labels()
     described = {}
     for task in TASKS:
-        location = locate(task, file=files.get(task.name), folder=folder)
+        location = locations[task.name]
         checkpoint = load(location, task, labels=labels.get(task.name))
         checkpoint.build(task)
         for remark in checkpoint.remarks:
