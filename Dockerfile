@@ -1,0 +1,33 @@
+# syntax=docker/dockerfile:1
+# The service, or any other command of `classify`, in a slim image. compose.yaml shows both ways to run it.
+FROM python:3.12-slim AS build
+
+# PyTorch's usual Linux build brings gigabytes of GPU libraries; this index has those for processors alone.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/democlass \
+    && /opt/democlass/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
+
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE ./
+COPY src src
+COPY weights weights
+RUN /opt/democlass/bin/pip install '.[serve,parquet,heic]'
+# Out of the package, to where others can be mounted over them; and once only.
+RUN mkdir /weights && mv /opt/democlass/lib/python*/site-packages/democlass/weights/*.pth /weights/
+
+
+FROM python:3.12-slim
+
+COPY --from=build /opt/democlass /opt/democlass
+COPY --from=build /weights /weights
+ENV PATH=/opt/democlass/bin:$PATH PYTHONUNBUFFERED=1 HOME=/tmp DEMOCLASS_WEIGHTS=/weights
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=9)"]
+ENTRYPOINT ["classify"]
+CMD ["serve", "--host", "0.0.0.0"]
