@@ -2,6 +2,7 @@
 # make test     run the whole test suite
 # make check    lint, format, types
 # make bench    measure speed beside the plain reference; nothing else should run meanwhile
+# make bench-serve    the same for the service
 #
 # Each sets up what it needs in .venv, from nothing but Python 3.10 or newer.
 # TORCH_INDEX=URL takes torch and torchvision from another package index, one of CPU builds for example.
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench bench-serve clean
 
 run: $(VENV)/.installed
 	$(BIN)/classify examples/ --format table
@@ -26,6 +27,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+bench-serve: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/serve.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing
@@ -67,6 +68,19 @@ def test_a_thread_that_may_wait_waits_for_company() -> None:
         assert not held.batches
         assert asked.submit(2).result(60) == 4 and first.result(60) == 2
     assert held.batches == [[1, 2]]
+
+
+def test_while_others_are_free_nobody_waits_for_company() -> None:
+    held = Held()
+    with batcher(held, threads=3, wait=60) as asked:
+        while asked._free < 2:  # one gathers, two stand in line
+            time.sleep(0.01)
+        futures = [asked.submit(number) for number in range(2)]
+        for _ in futures:
+            assert held.began.acquire(timeout=30)
+        held.go.set()
+        assert [future.result(60) for future in futures] == [0, 2]
+    assert sorted(held.batches) == [[0], [1]]
 
 
 def test_what_is_cancelled_in_time_is_never_done() -> None:

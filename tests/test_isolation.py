@@ -71,9 +71,16 @@ def test_errors_are_the_same(isolated: Isolated, tmp_path: Path) -> None:
         assert (str(there.value), there.value.reason) == (str(here.value), here.value.reason)
 
 
-def test_what_is_in_memory_is_decoded_here(isolated: Isolated, photos: Path) -> None:
+def test_an_encoded_image_is_sent_to_a_child_too(isolated: Isolated, photos: Path) -> None:
     content = (photos / "a.jpg").read_bytes()
     assert np.array_equal(isolated(content)[Geometry.SQUASH], BOTH(content)[Geometry.SQUASH])
+    assert len(children()) == 1
+    with pytest.raises(ImageError, match="truncated"):
+        isolated(content[:5000])
+
+
+def test_what_is_decoded_already_is_cut_here(isolated: Isolated, portrait: Image.Image) -> None:
+    assert np.array_equal(isolated(portrait)[Geometry.SQUASH], BOTH(portrait)[Geometry.SQUASH])
     assert children() == []
 
 

@@ -37,6 +37,17 @@ def test_an_image_has_the_same_bits_whatever_its_place_and_neighbours(classifier
             assert torch.equal(before[task][2], after[task][place])
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_short_batch_that_is_not_padded_has_the_same_answers_but_for_rounding(
+    size: int, classifier: Classifier
+) -> None:
+    batch = random_batch(classifier, 0, size)
+    padded, short = (classifier.networks.predict(batch, padded=how) for how in (True, False))  # type: ignore[arg-type]
+    for task, probabilities in padded.items():
+        assert short[task].shape == probabilities.shape
+        assert torch.allclose(short[task], probabilities, rtol=0, atol=1e-5)
+
+
 def test_streams_give_the_same_bits_and_leave_the_threads_as_they_were(classifier: Classifier, photos: Path) -> None:
     threads = torch.get_num_threads()
     names = sorted(photos.rglob("*.*")) * 3

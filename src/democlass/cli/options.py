@@ -96,7 +96,8 @@ class SettingsOptions:
     batch_size: Annotated[
         str,
         _option("--batch-size", panel=_RUN, env="BATCH_SIZE", metavar="auto|N",
-                help="Images that go through the networks at once. auto: 8 on a processor, 64 on a GPU."),
+                help="Images that go through the networks at once. auto: 8 on a processor, 64 on a GPU; "
+                "serve: 2 and 64."),
     ] = "auto"  # fmt: skip
     workers: Annotated[
         int | None,

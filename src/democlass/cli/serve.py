@@ -72,8 +72,8 @@ class ServiceOptions:
         except OSError as error:
             raise UsageError(f"can't listen at --host {self.host} --port {self.port}: {error.strerror}") from None
 
-    def server(self, load: Callable[[], Classifier], log: Callable[[str], object]) -> uvicorn.Server:
-        """Return what serves a classifier, loaded. Raises MissingExtraError."""
+    def server(self, load: Callable[[], Classifier], batch: int | None, log: Callable[[str], object]) -> uvicorn.Server:
+        """Return what serves a classifier, loaded, in batches of at most so many. Raises MissingExtraError."""
         try:
             import uvicorn
 
@@ -84,7 +84,7 @@ class ServiceOptions:
         from democlass.serve.service import Service
 
         logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it has a word on every broken form
-        service = Service(load(), most=self.queue, wait=self.wait / 1000)
+        service = Service(load(), most=self.queue, wait=self.wait / 1000, batch=batch)
         asgi = create_app(service, Limits(self.max_upload, self.api_key), log)
         return uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, server_header=False))
 
@@ -98,14 +98,14 @@ def serve(context: typer.Context, networks: NetworkOptions, settings: SettingsOp
     collections; never for deciding anything about one person, for identification or surveillance.
     """
     options.check()
-    locations = networks.locations(context)
+    locations, asked = networks.locations(context), settings.settings()
 
     def load() -> Classifier:
         from democlass.classifier import Classifier
 
         return Classifier.build(
             locations,
-            settings.settings(),
+            asked,
             labels=networks.labels(),
             workers=settings.workers,
             isolated=True,
@@ -114,7 +114,7 @@ def serve(context: typer.Context, networks: NetworkOptions, settings: SettingsOp
 
     log = _silence if settings.quiet else _log
     with options.listen() as listener:  # before what takes seconds: a port in use is told at once
-        server = options.server(load, log)
+        server = options.server(load, asked.batch_size, log)
         log(f"listening at {_address(listener)}")
         server.run(sockets=[listener])
     return 0

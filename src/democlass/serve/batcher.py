@@ -16,8 +16,8 @@ Answer = TypeVar("Answer")
 class Batcher(Generic[Item, Answer]):
     """Answers items by `answer`, which takes up to `size` at once; each of the threads calls `begin` first.
 
-    A thread that is free takes what is there and waits at most `wait` seconds for more, one thread at a time, so that
-    two do not share what would fill one batch. What is cancelled before its batch begins costs nothing.
+    While several threads are free, each takes one item: nobody waits for company. The last one takes what is there and
+    waits at most `wait` seconds for more. What is cancelled before its batch begins costs nothing.
     """
 
     def __init__(
@@ -31,7 +31,8 @@ class Batcher(Generic[Item, Answer]):
     ) -> None:
         self._answer, self._size, self._wait, self._begin = answer, size, wait, begin
         self._asked: SimpleQueue[tuple[Item, Future[Answer]] | None] = SimpleQueue()
-        self._gathering = Lock()
+        self._gathering, self._counting = Lock(), Lock()
+        self._free = 0
         self._threads = [Thread(target=self._work, name="batcher", daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -68,8 +69,10 @@ class Batcher(Generic[Item, Answer]):
         """Return the next batch; none at the end."""
         batch: list[tuple[Item, Future[Answer]]] = []
         until = 0.0
+        self._count(+1)
         with self._gathering:
-            while len(batch) < self._size:
+            self._count(-1)
+            while len(batch) < (1 if self._free else self._size):
                 try:
                     asked = self._asked.get(timeout=max(0.0, until - time.monotonic()) if batch else None)
                 except Empty:
@@ -82,3 +85,8 @@ class Batcher(Generic[Item, Answer]):
                     until = until if batch else time.monotonic() + self._wait
                     batch.append(asked)
         return batch
+
+    def _count(self, more: int) -> None:
+        """Count the threads that stand in line to gather."""
+        with self._counting:
+            self._free += more

@@ -17,21 +17,27 @@ from democlass.serve.batcher import Batcher
 from democlass.serve.metrics import Metrics
 from democlass.tasks import SIDE
 
+_PROCESSOR_BATCH = 2
+"""On a processor larger batches answer no more images a second, and the first of a batch waits for its last: see
+docs/serving.md."""
+
 
 class Service:
     """A classifier that many ask at once. `most` images are taken at a time, waiting ones included.
 
-    `wait` is how many seconds an image may wait for others to share its batch.
+    `wait` is how many seconds an image may wait for others to share its batch, of at most `batch` images; None takes
+    what suits the device.
     """
 
-    def __init__(self, classifier: Classifier, *, most: int, wait: float) -> None:
+    def __init__(self, classifier: Classifier, *, most: int, wait: float, batch: int | None = None) -> None:
         self.metrics, self.most, self.taken = Metrics(), most, 0
         self.ready = False
         self._classifier = classifier
         self._decoders = ThreadPoolExecutor(max(1, classifier.workers), thread_name_prefix="decoder")
         networks = classifier.networks
+        suits = min(networks.batch_size, _PROCESSOR_BATCH) if networks.device.type == "cpu" else networks.batch_size
         self._batcher: Batcher[Loaded, Prediction] = Batcher(
-            self._predict, size=networks.batch_size, threads=networks.streams, wait=wait, begin=networks.begin_stream
+            self._predict, size=batch or suits, threads=networks.streams, wait=wait, begin=networks.begin_stream
         )
         self.metrics.watch(lambda: self.taken)
 
