@@ -43,6 +43,7 @@ def main() -> None:
         found = {
             USED: variant(fast=fast),
             "batches of 1": variant(fast=fast, batch=1),
+            "batches of 2": variant(fast=fast, batch=2),
             "batches of 4": variant(fast=fast, batch=4),
             "batches of 16": variant(fast=fast, batch=16),
             "without fusion": variant(fast=fast, fused=False),
