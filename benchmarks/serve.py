@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -54,9 +55,9 @@ def start(stack: ExitStack, words: Callable[[int], Sequence[str | Path]]) -> Ser
     """Start a service and wait until it is ready."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     process = stack.enter_context(subprocess.Popen([sys.executable, *words(port)], **silent))  # noqa: S603
-    stack.callback(process.terminate)
+    stack.callback(os.killpg, process.pid, signal.SIGKILL)  # with whatever it has started
     until = time.monotonic() + 120
     while not _ready(port):
         if time.monotonic() > until or process.poll() is not None:
