@@ -108,10 +108,9 @@ class _Visit:
         if self._whole:
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), _PATIENCE)
+            message = await asyncio.wait_for(self._next(), _PATIENCE)
         except asyncio.TimeoutError:
             raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "too slow", "the request did not come to its end") from None
-        self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
         self.size += len(message.get("body", b""))
         if self.size > self.most:
             await self.drain()
@@ -129,13 +128,17 @@ class _Visit:
 
         async def all_of_it() -> None:
             while not self._whole:
-                message = await self._receive()
-                self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+                await self._next()
 
         try:
             await asyncio.wait_for(all_of_it(), _DRAIN)
         except asyncio.TimeoutError:
             self._whole = True
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
 
     def too_large(self) -> Refusal:
         """Return what is said of a body with too many bytes."""
