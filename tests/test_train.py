@@ -22,9 +22,11 @@ from democlass.locations import Location
 from democlass.tasks import TASKS
 from democlass.train.calibrate import fit_temperature
 from democlass.train.feed import Feed, Share
+from democlass.train.lesson import Lesson
 from democlass.train.recipe import Recipe, Stage
 from democlass.train.run import Order, train
 from democlass.train.start import build, start, which
+from democlass.train.teacher import Teaching
 from democlass.train.trainer import Progress
 from democlass.train.views import crop, normalised, recoloured
 from democlass.truth import Example, read_truth
@@ -64,12 +66,22 @@ def same(one: Path, two: Path) -> bool:
 def order(faces: Path, out: str, **more: Any) -> Order:
     truth = read_truth(faces / "labels.csv")
     stages = (Stage(32, more.pop("passes", 12), 0.05, 0.01),)
-    recipe = Recipe(stages, batch=8, average=0.5, teacher_weight=more.pop("teacher_weight", 0.7))
+    decided = {name: more.pop(name) for name in ("teacher_weight", "feature_weight") if name in more}
+    recipe = Recipe(stages, batch=8, average=0.5, **decided)
     return Order(GENDER, truth, truth, recipe, faces / out, **{"init": "none", "device": "cpu", **more})
 
 
 def accuracy(faces: Path, out: str) -> float:
     return float(load(Location(faces / out, "test"), GENDER).card["choose"]["accuracy"])
+
+
+class EnoughError(Exception):
+    """Ends a training from within."""
+
+
+def stop(progress: Progress) -> None:
+    if progress.step == 3:
+        raise EnoughError
 
 
 def test_it_learns_and_its_checkpoint_is_ours(faces: Path, classify: Run) -> None:
@@ -120,14 +132,6 @@ def test_nothing_is_overwritten_unasked_and_nothing_resumed_that_is_not_there(fa
 
 def test_another_training_is_not_resumed(faces: Path) -> None:
     begun = order(faces, "new.pth", minutes=0.0)
-
-    class EnoughError(Exception):
-        pass
-
-    def stop(progress: Progress) -> None:
-        if progress.step == 3:
-            raise EnoughError
-
     with pytest.raises(EnoughError):
         train(begun, stop)
     with pytest.raises(OutputError, match=r"of another training \(batch: 8 then, 4 now\)"):
@@ -143,6 +147,38 @@ def test_a_teacher_of_full_weight_is_learned_from_whatever_the_labels_say(faces:
     assert same(faces / "taught.pth", faces / "turned.pth")
     train(order(faces, "untaught.pth", passes=2))
     assert not same(faces / "taught.pth", faces / "untaught.pth")
+
+
+def test_a_teachers_features_are_learned_too_and_resumed(faces: Path) -> None:
+    train(order(faces, "teacher.pth", passes=1))
+    whole = order(faces, "whole.pth", passes=2, teacher=faces / "teacher.pth", feature_weight=1.0)
+    train(whole)
+    broken = replace(whole, out=faces / "broken.pth", minutes=0.0)
+    with pytest.raises(EnoughError):
+        train(broken, stop)
+    train(replace(broken, resume=True))
+    assert same(faces / "whole.pth", faces / "broken.pth")
+    assert weights(faces / "whole.pth").keys() == weights(faces / "teacher.pth").keys()
+
+
+def test_a_pupil_comes_to_guess_its_teachers_features() -> None:
+    torch.manual_seed(0)
+    recipe = Recipe((Stage(32, 1, 0.1, 0.1),), feature_weight=1.0)
+    teaching = Teaching(torch.zeros(8, 2), torch.rand(8, 16).half())
+    lesson = Lesson(recipe, torch.tensor([0.5, 0.5]), teaching, torch.device("cpu"))
+    pupil = lesson.pupil(build("resnet18", 2))
+    images, targets, places = torch.randn(8, 3, 32, 32), torch.arange(8) % 2, torch.arange(8)
+    optimizer = torch.optim.SGD(pupil.parameters(), lr=0.01, momentum=0.9)
+    losses = []
+    for _ in range(20):
+        loss = lesson.loss(pupil(images), targets, places)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    centred = teaching.features.float() - teaching.features.float().mean(0)
+    assert losses[-1] < losses[0]
+    assert torch.nn.functional.cosine_similarity(pupil(images)[1], centred).mean() > 0.95
 
 
 def test_an_image_that_can_not_be_read_ends_it_with_its_name(faces: Path) -> None:

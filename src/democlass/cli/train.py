@@ -68,6 +68,15 @@ def train(
     teacher_weight: Annotated[
         float, typer.Option(min=0, max=1, rich_help_panel=_RECIPE, help="The teacher's share of the loss, 0 to 1.")
     ] = 0.7,
+    feature_weight: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=10,
+            rich_help_panel=_RECIPE,
+            help="How much the teacher's features, which its last layer answers from, are learned too; 0 not at all.",
+        ),
+    ] = 0.0,
     network: Annotated[
         str | None,
         typer.Option(
@@ -138,6 +147,7 @@ def train(
         prior=prior,
         balanced=balanced,
         teacher_weight=teacher_weight,
+        feature_weight=feature_weight,
         average=average,
         seed=seed,
     )

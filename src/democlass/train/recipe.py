@@ -38,8 +38,9 @@ class Recipe:
     added to the logits while training, so that rare labels are not under-called afterwards (Menon et al., "Long-tail
     learning via logit adjustment", ICLR 2021). `balanced` weighs the loss by inverse frequency instead.
     `teacher_weight` is the share of the loss that a teacher's soft labels have, at `teacher_temperature` (Hinton et
-    al., "Distilling the knowledge in a neural network", 2015). `average` is the decay, a step, of the moving average
-    of the weights that becomes the checkpoint.
+    al., "Distilling the knowledge in a neural network", 2015); `feature_weight` is how much the cosine distance from
+    the teacher's features adds. `average` is the decay, a step, of the moving average of the weights that becomes the
+    checkpoint.
     """
 
     stages: tuple[Stage, ...]
@@ -51,5 +52,6 @@ class Recipe:
     balanced: bool = False
     teacher_weight: float = 0.7
     teacher_temperature: float = 2.0
+    feature_weight: float = 0.0
     average: float = 0.999
     seed: int = 0

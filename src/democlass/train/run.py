@@ -23,7 +23,7 @@ from democlass.train.judge import Verdict, logits_of, targets_of
 from democlass.train.recipe import Recipe
 from democlass.train.start import start
 from democlass.train.state import State
-from democlass.train.teacher import soft_labels
+from democlass.train.teacher import teaching
 from democlass.train.together import group
 from democlass.train.trainer import Progress, Trainer, described
 from democlass.truth import Example, Truth
@@ -57,8 +57,8 @@ class Order:
         return self.out.with_name(f"{self.out.name}.state")
 
     @property
-    def soft_labels(self) -> Path:
-        """Where the teacher's answers are kept meanwhile."""
+    def teaching(self) -> Path:
+        """Where the teacher's features are kept meanwhile."""
         return self.out.with_name(f"{self.out.name}.teacher")
 
     def made_by(self) -> dict[str, Any]:
@@ -89,10 +89,10 @@ def train(order: Order, watch: Watch = lambda _: None, say: Callable[[str], obje
     made_by = order.made_by()
     examples, choose = order.truth.of(order.task), order.choose.of(order.task)
     with group(pick_device(order.device)) as (share, device):
-        soft = None
+        taught = None
         if order.teacher is not None:
             say(f"asking the teacher {order.teacher} about {len(examples):,} images")
-            soft = soft_labels(order.teacher, order.task, examples, device, order.soft_labels)
+            taught = teaching(order.teacher, order.task, examples, device, order.teaching)
         feed = Feed(examples, order.task, order.recipe.batch, order.recipe.seed, share)
         state = State.load(order.state, made_by) if order.resume else None
         torch.manual_seed(order.recipe.seed)  # what does not come from a checkpoint begins at random
@@ -105,7 +105,7 @@ def train(order: Order, watch: Watch = lambda _: None, say: Callable[[str], obje
             choose,
             device=device,
             share=share,
-            soft=soft,
+            teaching=taught,
             compiled=order.compiled,
         )
         if state is not None:
@@ -132,7 +132,7 @@ def _finish(order: Order, trainer: Trainer, choose: Sequence[Example], device: t
         card=_card(order, figures, trainer),
         float16=order.float16,
     )
-    for kept in (order.state, order.soft_labels):
+    for kept in (order.state, order.teaching):
         kept.unlink(missing_ok=True)
     return {**figures, "temperature": temperature}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ class State:
     """`made_by` says what must be the same on resuming; `network`, `average`, `optimizer` are state_dicts.
 
     `best` is the average that did best so far on the choose data, with its `best_score`; `history` are figures.
+    `guess` is the layer that guesses a teacher's features, where there is one.
     """
 
     made_by: dict[str, Any]
@@ -27,6 +28,7 @@ class State:
     best: dict[str, Any] | None
     best_score: float
     history: list[dict[str, Any]]
+    guess: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Put it in the place of an earlier state, whole or not at all. Raises WriteError."""

@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from democlass.tasks import Task
 from democlass.train.feed import Feed, Share
 from democlass.train.judge import Verdict, logits_of, targets_of
+from democlass.train.lesson import Lesson, Pupil
 from democlass.train.recipe import Recipe
 from democlass.train.state import State
+from democlass.train.teacher import Teaching
 from democlass.train.together import joined
 from democlass.train.views import normalised, recoloured
 from democlass.truth import Example
@@ -51,23 +52,22 @@ class Trainer:
         *,
         device: torch.device,
         share: Share,
-        soft: torch.Tensor | None = None,
+        teaching: Teaching | None = None,
         compiled: bool = False,
     ) -> None:
         self.task, self.recipe, self.feed, self.choose = task, recipe, feed, choose
-        self._device, self._share, self._soft = device, share, soft
+        self._device, self._share = device, share
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         moving = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=moving, use_buffers=True)
+        self._lesson = Lesson(recipe, feed.frequencies, teaching, device)
+        self._pupil = self._lesson.pupil(self.network)
         self._optimizer = torch.optim.SGD(
-            _decayed_apart(self.network, recipe.decay), lr=0.0, momentum=recipe.momentum, nesterov=True
+            _decayed_apart(self._pupil, recipe.decay), lr=0.0, momentum=recipe.momentum, nesterov=True
         )
         if compiled:
-            self.network.compile()
-        self._learner = joined(self.network, share, device)
-        self._prior = recipe.prior * feed.frequencies.log().to(device)
-        weights = 1 / feed.frequencies if recipe.balanced else torch.ones(len(task.labels))
-        self._weights = (weights / weights.mean()).to(device)
+            self._pupil.compile()
+        self._learner = joined(self._pupil, share, device)
         self.sizes, self.rates, self._judgements = _schedule(recipe, feed.steps_a_pass)
         self.step, self.loss = 0, math.nan
         self.best: dict[str, Any] | None = None
@@ -97,32 +97,27 @@ class Trainer:
             self.best,
             self.best_score,
             self.history,
+            self._pupil.guess.state_dict() if isinstance(self._pupil, Pupil) else {},
         ).save(path)
 
     def restore(self, state: State) -> None:
         """Go on where a saved state stood."""
         self.network.load_state_dict(state.network)
+        if isinstance(self._pupil, Pupil):
+            self._pupil.guess.load_state_dict(state.guess)
         self.average.load_state_dict(state.average)
         self._optimizer.load_state_dict(state.optimizer)
         self.step, self.best, self.best_score, self.history = state.step, state.best, state.best_score, state.history
 
     def _learn(self, pixels: torch.Tensor, targets: torch.Tensor, places: torch.Tensor) -> None:
-        recipe, device = self.recipe, self._device
+        device = self._device
         self._learner.train()
         for settings in self._optimizer.param_groups:
             settings["lr"] = self.rates[self.step]
         views = recoloured(normalised(pixels.to(device)), seed=self._colour_seed())
         with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
-            logits = self._learner(views.contiguous(memory_format=torch.channels_last))
-        logits = logits.float()
-        loss = functional.cross_entropy(
-            logits + self._prior, targets.to(device), self._weights, label_smoothing=recipe.smoothing
-        )
-        if self._soft is not None:
-            heat = recipe.teacher_temperature
-            taught = functional.softmax(self._soft[places].to(device) / heat, 1)
-            distance = functional.kl_div(functional.log_softmax(logits / heat, 1), taught, reduction="batchmean")
-            loss = (1 - recipe.teacher_weight) * loss + recipe.teacher_weight * heat**2 * distance
+            answer = self._learner(views.contiguous(memory_format=torch.channels_last))
+        loss = self._lesson.loss(answer, targets, places)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
