@@ -1,6 +1,7 @@
 """The plain pipeline that speed and exactness are judged by; it shares no code with the package.
 
-PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, a batch of one, float32, softmax.
+PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, a batch of one, float32, softmax of
+the logits by the checkpoint's temperature.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class Reference:
     """Both networks, one image at a time."""
 
     def __init__(self) -> None:
+        self.temperatures: list[float] = []
         self.networks = (models.resnet18(num_classes=2), models.resnet50(num_classes=6))
         for network, file in zip(self.networks, ("model_checkpoint.pth", "best_model.pth"), strict=True):
-            state = torch.load(WEIGHTS / file, weights_only=True)["model_state_dict"]
-            network.load_state_dict({name: value.float() for name, value in state.items()})
+            checkpoint = torch.load(WEIGHTS / file, weights_only=True)
+            network.load_state_dict({name: value.float() for name, value in checkpoint["model_state_dict"].items()})
             network.eval()
+            self.temperatures.append(checkpoint.get("temperature", 1.0))
 
     @torch.inference_mode()
     def classify(self, paths: Iterable[Path]) -> list[list[float]]:
@@ -38,7 +41,7 @@ class Reference:
             with Image.open(path) as image:
                 rgb = image.convert("RGB")
             row: list[float] = []
-            for network, transform in zip(self.networks, TRANSFORMS, strict=True):
-                row += torch.softmax(network(transform(rgb)[None]), dim=1)[0].tolist()
+            for network, temperature, transform in zip(self.networks, self.temperatures, TRANSFORMS, strict=True):
+                row += torch.softmax(network(transform(rgb)[None]) / temperature, dim=1)[0].tolist()
             rows.append(row)
         return rows

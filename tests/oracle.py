@@ -1,6 +1,7 @@
 """The reference behaviour, written out plainly; it shares no code with the package.
 
-PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, a batch of one, float32, softmax.
+PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, a batch of one, float32, softmax of
+the logits by the checkpoint's temperature.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ RACE = transforms.Compose([transforms.Resize((224, 224)), transforms.ToTensor(),
 
 
 @cache
-def networks() -> tuple[nn.Module, nn.Module]:
-    pair = models.resnet18(num_classes=2), models.resnet50(num_classes=6)
-    for network, file in zip(pair, ("model_checkpoint.pth", "best_model.pth"), strict=True):
-        state = torch.load(WEIGHTS / file, weights_only=True)["model_state_dict"]
-        network.load_state_dict({name: value.float() for name, value in state.items()})
-        network.eval()
-    return pair
+def networks() -> list[tuple[nn.Module, float]]:
+    """Both networks with their temperatures."""
+    loaded = []
+    plain = (models.resnet18(num_classes=2), models.resnet50(num_classes=6))
+    for network, file in zip(plain, ("model_checkpoint.pth", "best_model.pth"), strict=True):
+        checkpoint = torch.load(WEIGHTS / file, weights_only=True)
+        network.load_state_dict({name: value.float() for name, value in checkpoint["model_state_dict"].items()})
+        loaded.append((network.eval(), checkpoint.get("temperature", 1.0)))
+    return loaded
 
 
 def probabilities(image: Image.Image) -> list[float]:
@@ -34,6 +37,6 @@ def probabilities(image: Image.Image) -> list[float]:
     rgb = image.convert("RGB")
     answers: list[float] = []
     with torch.no_grad():
-        for network, transform in zip(networks(), (GENDER, RACE), strict=True):
-            answers += torch.softmax(network(transform(rgb)[None]), dim=1)[0].tolist()
+        for (network, temperature), transform in zip(networks(), (GENDER, RACE), strict=True):
+            answers += torch.softmax(network(transform(rgb)[None]) / temperature, dim=1)[0].tolist()
     return answers

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from conftest import EXAMPLES, REPOSITORY, Run, in_terminal
+from democlass.checkpoints import load
 from democlass.errors import UsageError
 from democlass.evaluate.evaluation import evaluate
 from democlass.evaluate.figures import share
+from democlass.evaluate.markdown import tables_of, write
 from democlass.evaluate.page import page
+from democlass.locations import Location
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 from democlass.truth import read_truth
@@ -114,12 +117,43 @@ def test_the_page_needs_nothing_else_and_names_are_no_html(judged: dict[str, Any
     assert not re.findall(r'(?:src|href)="(?!#|data:)', text)
 
 
+def test_the_markdown_has_the_tables_and_its_pictures(judged: dict[str, Any], tmp_path: Path) -> None:
+    write(judged, tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text()
+    assert "| Female (worst) | 10 | 70.0% | 39.7% to 89.2% |" in text and "| Male | 1 | 9 |" in text
+    pictures = re.findall(r"!\[[^]]+\]\((card/[a-z-]+\.svg)\)", text)
+    assert len(pictures) == 2 * 4
+    assert all((tmp_path / picture).read_text().startswith("<svg") for picture in pictures)
+
+
+def test_the_model_card_says_what_the_cards_of_the_built_in_checkpoints_say() -> None:
+    text = (REPOSITORY / "MODEL_CARD.md").read_text()
+    for task in TASKS:
+        checkpoint = load(Location(REPOSITORY / "weights" / task.checkpoint, "built in"), task)
+        if "evaluation" in checkpoint.card:  # else it was made before cards were
+            assert tables_of({"title": task.title, **checkpoint.card["evaluation"]}) in text
+            assert f"| {checkpoint.temperature} |" in text
+    pictures = re.findall(r"!\[[^]]+\]\((docs/[^)]+)\)", text)
+    assert len(pictures) == 2 * 4 and all((REPOSITORY / picture).exists() for picture in pictures)
+
+
 def test_the_command_classifies_and_judges(classify: Run, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(
         "file,gender,race\nastronaut.png,Female,White\ngrace_hopper.jpg,Female,Martian\n"
     )
     done = classify(
-        *("evaluate", "labels.csv", "--root", str(EXAMPLES), "--out", "found.json", "--html", "found.html"),
+        *(
+            "evaluate",
+            "labels.csv",
+            "--root",
+            str(EXAMPLES),
+            "--out",
+            "found.json",
+            "--html",
+            "found.html",
+            "--markdown",
+            "found.md",
+        ),
     )
     assert done.returncode == 0, done.stderr.decode()
     assert b"1 rows: race 'Martian' is no label of ours" in done.stderr
@@ -127,6 +161,7 @@ def test_the_command_classifies_and_judges(classify: Run, tmp_path: Path) -> Non
     assert found["tasks"]["gender"]["n"] == 2 and found["tasks"]["race"]["n"] == 1
     assert len(found["checkpoints"]["race"]["sha256"]) == 64
     assert (tmp_path / "found.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "found.md").exists() and (tmp_path / "found").is_dir()
 
 
 def test_results_that_are_there_need_no_second_run(classify: Run, tmp_path: Path) -> None:

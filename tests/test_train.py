@@ -92,7 +92,8 @@ def test_it_learns_and_its_checkpoint_is_ours(faces: Path, classify: Run) -> Non
     card = checkpoint.card
     assert card["choose"]["n"] == 40 and np.sum(card["choose"]["confusion"]) == 40
     assert accuracy(faces, "new.pth") > 0.9
-    assert card["command"].startswith("classify train gender") and card["recipe"]["batch"] == 8
+    assert card["command"].startswith("classify train gender labels.csv --choose labels.csv --out new.pth --init none")
+    assert card["recipe"]["batch"] == 8
     assert weights(faces / "new.pth")["conv1.weight"].dtype == torch.float16
     assert weights(faces / "new.pth")["bn1.running_var"].dtype == torch.float32
     assert not (faces / "new.pth.state").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +48,12 @@ def evaluate(
             help="Write the figures on the cards of the checkpoints judged, which changes those files.",
         ),
     ] = False,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_OUTPUT, help="Tables as Markdown, and a folder of pictures beside them."
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", rich_help_panel=_OUTPUT, help="All figures, as a page with pictures.")
     ] = None,
@@ -78,11 +86,18 @@ def evaluate(
         for reason, count in task["lacking"].items():
             console.warn(f"{task['title']}: {count:,} images {reason} are not judged")
     if out is not None:
-        _write(out, json.dumps(found, indent=2) + "\n")
+        with _writing(out):
+            out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
     if html is not None:
         from democlass.evaluate.page import page
 
-        _write(html, page(found))
+        with _writing(html):
+            html.write_text(page(found), encoding="utf-8", errors="backslashreplace")
+    if markdown is not None:
+        from democlass.evaluate.markdown import write
+
+        with _writing(markdown):
+            write(found, markdown)
     _print(found)
     if card:
         _write_on_cards(found)
@@ -100,9 +115,10 @@ def _write_on_cards(found: dict[str, Any]) -> None:
             console.complain(f"card        {checkpoint['path']}")
 
 
-def _write(file: Path, text: str) -> None:
+@contextmanager
+def _writing(file: Path) -> Generator[None]:
     try:
-        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        yield
     except OSError as error:
         raise WriteError(f"can't write {file}: {error.strerror}") from None
 
@@ -112,38 +128,23 @@ def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from democlass.evaluate import tables
+
     out = Console(highlight=False, markup=False, emoji=False)
     for task in found["tasks"].values():
-        accuracy, calibration = task["accuracy"], task["calibration"]
-        out.print(f"{task['title']}: {_interval(accuracy)} of {task['n']:,} images right", style="bold")
-        out.print(
-            f"macro F1 {task['macro_f1']:.3f}, macro recall {task['macro_recall']:.1%}, ECE {calibration['ece']:.3f}, "
-            f"NLL {calibration['nll']:.3f}, Brier {calibration['brier']:.3f}"
-        )
+        out.print(f"{task['title']}: {tables.accuracy(task)}", style="bold")
+        out.print(tables.means(task))
         for grouping, group in task["groups"].items():
             table = Table(f"by {grouping}", box=box.SIMPLE_HEAD, pad_edge=False)
-            for heading in ("n", "right", "95 % interval"):
+            for heading in tables.CELL_HEADS:
                 table.add_column(heading, justify="right", no_wrap=True)
-            for name, cell in group["cells"].items():
-                mark = " (worst)" if name == group["worst"] else ""
-                table.add_row(name + mark, f"{cell['n']:,}", f"{cell['share']:.1%}",
-                              f"{cell['low']:.1%} to {cell['high']:.1%}")  # fmt: skip
+            for row in tables.cells(group):
+                table.add_row(*row)
             out.print(table)
-            out.print(f"largest gap {100 * group['gap']:.1f} points: {group['best']} to {group['worst']}\n")
-        out.print(_confusion(task))
-
-
-def _confusion(task: dict[str, Any]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table("given, of those that people called", box=box.SIMPLE_HEAD, pad_edge=False)
-    for label in task["labels"]:
-        table.add_column(label.replace("_", " "), justify="right")
-    for label, row in zip(task["labels"], task["confusion"], strict=True):
-        table.add_row(label, *map(str, row))
-    return table
-
-
-def _interval(share: dict[str, float]) -> str:
-    return f"{share['share']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
+            out.print(f"{tables.gap(group)}\n")
+        table = Table(tables.GIVEN, box=box.SIMPLE_HEAD, pad_edge=False)
+        for label in task["labels"]:
+            table.add_column(label.replace("_", " "), justify="right")
+        for row in tables.confusion(task):
+            table.add_row(*row)
+        out.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from enum import Enum
@@ -171,7 +172,7 @@ def train(
         minutes=save_every,
         resume=resume,
         overwrite=overwrite,
-        command=shlex.join(["classify", *sys.argv[1:]]),
+        command=_as_told(sys.argv[1:]),
     )
     with Steps(shown=not quiet) as shown:
         try:
@@ -185,3 +186,8 @@ def train(
         console.complain(f"checkpoint  {out}, temperature {figures['temperature']}")
         console.complain(f"choose      accuracy {figures['accuracy']:.1%} of {figures['n']:,}; {recalls}")
     return 0
+
+
+def _as_told(words: list[str]) -> str:
+    """Return the command for the card, paths shortened to names: a card goes out, and its maker's folders stay home."""
+    return shlex.join(["classify", *(re.sub(r"^(--[a-z-]+=)?.*/", r"\1", word) for word in words)])

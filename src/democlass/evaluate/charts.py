@@ -90,6 +90,6 @@ def _svg(draw: Callable[[Axes], None], size: tuple[float, float], *, spines: boo
             axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     return text[text.index("<svg") :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from democlass.evaluate import charts
+from democlass.evaluate import charts, tables
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Evaluation</title>
@@ -36,12 +36,9 @@ def page(evaluation: dict[str, Any]) -> str:
 
 
 def _task(task: dict[str, Any]) -> list[str]:
-    accuracy, calibration = task["accuracy"], task["calibration"]
     parts = [
         f"<h2>{escape(task['title'].capitalize())}</h2>",
-        f"<p><b>{accuracy['share']:.1%}</b> of {task['n']:,} images right ({accuracy['low']:.1%} to "
-        f"{accuracy['high']:.1%}); macro F1 {task['macro_f1']:.3f}, macro recall {task['macro_recall']:.1%}; "
-        f"ECE {calibration['ece']:.3f}, NLL {calibration['nll']:.3f}, Brier {calibration['brier']:.3f}.</p>",
+        f"<p><b>{tables.accuracy(task)}</b>; {tables.means(task)}.</p>",
     ]
     if task["lacking"]:
         told = ", ".join(f"{count:,} {escape(reason)}" for reason, count in task["lacking"].items())
@@ -54,14 +51,10 @@ def _task(task: dict[str, Any]) -> list[str]:
     for grouping, group in task["groups"].items():
         parts += [
             f"<h3>By {escape(_said(grouping))}</h3>",
-            f"<p>Worst: {escape(_said(group['worst']))}, best: {escape(_said(group['best']))}, "
-            f"{100 * group['gap']:.1f} percentage points apart.</p>",
+            f"<p>{escape(_said(tables.gap(group)))}.</p>",
             _figure(charts.groups({_said(name): cell for name, cell in group["cells"].items()}), ""),
-            _table(["", "n", "accuracy", "95 % interval"], [
-                [_said(name), f"{cell['n']:,}", f"{cell['share']:.1%}", f"{cell['low']:.1%} to {cell['high']:.1%}"]
-                for name, cell in group["cells"].items()
-            ]),
-        ]  # fmt: skip
+            _table(["", *tables.CELL_HEADS], [[_said(name), *rest] for name, *rest in tables.cells(group)]),
+        ]
     return parts
 
 
