@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
-from conftest import REPOSITORY, Run
+from conftest import REPOSITORY, Run, in_terminal
 
 WEIGHTS = REPOSITORY / "weights"
 
@@ -39,6 +40,12 @@ def test_why_each_is_in_use(classify: Run, tmp_path: Path) -> None:
 def test_a_person_reads_perceived(classify: Run) -> None:
     said = classify("weights").stdout.decode()
     assert "perceived gender" in said and "perceived race" in said and "Latino_Hispanic" in said
+
+
+def test_a_card_is_an_outline_that_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    said = in_terminal("weights", cwd=tmp_path, width=80)
+    assert re.search(r"^ {4}groups *\r?$", said, re.MULTILINE)
+    assert re.search(r"^ {10}Black: \d\d\.\d%", said, re.MULTILINE)
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(classify: Run) -> None:

@@ -15,6 +15,7 @@ from democlass.cli.options import NetworkOptions
 from democlass.tasks import TASKS
 
 app = typer.Typer(add_completion=False)
+_OPENS = (Mapping, list, tuple)
 
 
 class ShownAs(str, Enum):
@@ -69,6 +70,7 @@ def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any
 
 def _print(described: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -86,19 +88,30 @@ def _print(described: dict[str, Any]) -> None:
             grid.add_row(name, Text(visible(str(checkpoint[name]))))
         assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint names none)"
         grid.add_row("labels", Text(", ".join(checkpoint["labels"]) + assumed))
-        for name, value in _lines("card", checkpoint["card"]):
-            grid.add_row(Text(visible(name)), Text(visible(value)))
         if not checkpoint["card"]:
             grid.add_row("card", "none in the file")
         out.print(grid)
+        for depth, line in _lines("card", checkpoint["card"]) if checkpoint["card"] else ():
+            out.print(Padding(Text(visible(line), overflow="fold"), (0, 0, 0, 2 * depth)))
 
 
-def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Lay a card's nested values out as lines of their own, and shares with their intervals as one."""
-    if isinstance(value, Mapping) and {"share", "low", "high", "n"} <= value.keys():
-        yield name, f"{value['share']:.1%} ({value['low']:.1%} to {value['high']:.1%}) of {value['n']:,}"
-    elif isinstance(value, Mapping):
+def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
+    """Lay a card out as lines, each with how deep it lies: what holds more than plain values opens a level."""
+    if isinstance(value, Mapping) and not _is_share(value) and any(isinstance(each, _OPENS) for each in value.values()):
+        yield depth, name
         for inner, each in value.items():
-            yield from _lines(f"{name}: {inner}", each)
+            yield from _lines(str(inner), each, depth + 1)
     else:
-        yield name, str(value)
+        yield depth, f"{name}: {_said(value)}"
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping) and _is_share(value):
+        return f"{value['share']:.1%} ({value['low']:.1%} to {value['high']:.1%}) of {value['n']:,}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(each)}" for name, each in value.items()) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _is_share(value: Mapping[Any, Any]) -> bool:
+    return {"share", "low", "high", "n"} <= value.keys()
