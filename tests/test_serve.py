@@ -343,3 +343,18 @@ def test_without_the_extra_the_answer_is_what_to_install(classify: Run, tmp_path
     (tmp_path / "fastapi.py").write_text("raise ImportError")
     answer = classify("serve", env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY / 'src'}"})
     assert answer.returncode == 2 and b"pip install 'democlass[serve]'" in answer.stderr
+
+
+def test_networks_that_can_not_answer_end_it_with_their_reason(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "from democlass.classifier import Classifier\n"
+        "from democlass.cli import main\n"
+        "def predict(*_, **__): raise RuntimeError('no memory left')\n"
+        "if __name__ == '__main__':\n"
+        "    Classifier.predict = predict\n"
+        "    main()\n"
+    )
+    words = [sys.executable, str(tmp_path / "broken.py"), "serve", "--port", "0"]
+    ended = subprocess.run(words, env=environment(), capture_output=True, timeout=120)
+    assert ended.returncode == 1 and b"Traceback" not in ended.stderr
+    assert b"the networks can't answer, so the service ended: no memory left" in ended.stderr

@@ -14,7 +14,7 @@ import typer
 from democlass.cli import console
 from democlass.cli.expand import expand
 from democlass.cli.options import NetworkOptions, SettingsOptions
-from democlass.errors import MissingExtraError, UsageError
+from democlass.errors import DemoclassError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -72,8 +72,17 @@ class ServiceOptions:
         except OSError as error:
             raise UsageError(f"can't listen at --host {self.host} --port {self.port}: {error.strerror}") from None
 
-    def server(self, load: Callable[[], Classifier], batch: int | None, log: Callable[[str], object]) -> uvicorn.Server:
-        """Return what serves a classifier, loaded, in batches of at most so many. Raises MissingExtraError."""
+    def server(
+        self,
+        load: Callable[[], Classifier],
+        batch: int | None,
+        log: Callable[[str], object],
+        report: Callable[[BaseException], object],
+    ) -> uvicorn.Server:
+        """Return what serves a classifier, loaded, in batches of at most so many; it reports what ends it too early.
+
+        Raises MissingExtraError.
+        """
         try:
             import uvicorn
 
@@ -85,8 +94,14 @@ class ServiceOptions:
 
         logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it has a word on every broken form
         service = Service(load(), most=self.queue, wait=self.wait / 1000, batch=batch)
-        asgi = create_app(service, Limits(self.max_upload, self.api_key), log)
-        return uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, server_header=False))
+
+        def fail(error: BaseException) -> None:
+            report(error)
+            server.should_exit = True
+
+        asgi = create_app(service, Limits(self.max_upload, self.api_key), log, fail)
+        server = uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, server_header=False))
+        return server
 
 
 @app.command()
@@ -113,10 +128,13 @@ def serve(context: typer.Context, networks: NetworkOptions, settings: SettingsOp
         )
 
     log = _silence if settings.quiet else _log
+    failures: list[BaseException] = []
     with options.listen() as listener:  # before what takes seconds: a port in use is told at once
-        server = options.server(load, asked.batch_size, log)
+        server = options.server(load, asked.batch_size, log, failures.append)
         log(f"listening at {_address(listener)}")
         server.run(sockets=[listener])
+    if failures:
+        raise DemoclassError(f"the networks can't answer, so the service ended: {failures[0]}")
     return 0
 
 
