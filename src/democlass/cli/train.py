@@ -15,6 +15,7 @@ from democlass.cli import console
 from democlass.cli.expand import expand
 from democlass.cli.interrupt import Interrupted
 from democlass.cli.labels import LabelsOptions
+from democlass.cli.recipe import RecipeOptions
 from democlass.cli.steps import Steps
 from democlass.errors import UsageError
 from democlass.tasks import TASKS
@@ -23,7 +24,6 @@ app = typer.Typer(add_completion=False)
 TaskName = Enum("TaskName", {task.name: task.name for task in TASKS}, type=str)  # type: ignore[misc]
 
 _DATA, _RECIPE, _RUN = "Data", "Recipe", "Run"
-_STAGES = "96:2:0.05-0.02,128:2:0.03-0.01,224:3:0.015-0.0002"
 
 
 @app.command()
@@ -50,6 +50,7 @@ def train(
         ),
     ],
     data: LabelsOptions,
+    asked: RecipeOptions,
     init: Annotated[
         str,
         typer.Option(
@@ -66,18 +67,6 @@ def train(
             help="Checkpoint of a ResNet for the same task, whose answers are learned from too.",
         ),
     ] = None,
-    teacher_weight: Annotated[
-        float, typer.Option(min=0, max=1, rich_help_panel=_RECIPE, help="The teacher's share of the loss, 0 to 1.")
-    ] = 0.7,
-    feature_weight: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=10,
-            rich_help_panel=_RECIPE,
-            help="How much the teacher's features, which its last layer answers from, are learned too; 0 not at all.",
-        ),
-    ] = 0.0,
     network: Annotated[
         str | None,
         typer.Option(
@@ -86,35 +75,6 @@ def train(
             help="Another ResNet than the task's, as resnet50: to make a teacher.",
         ),
     ] = None,
-    stages: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE:PASSES:RATE-RATE,…",
-            rich_help_panel=_RECIPE,
-            help="Image sizes in pixels, passes over the data, and between which learning rates each falls.",
-        ),
-    ] = _STAGES,
-    batch: Annotated[int, typer.Option(min=2, rich_help_panel=_RECIPE, help="Images a step.")] = 64,
-    average: Annotated[
-        float, typer.Option(min=0, max=1, rich_help_panel=_RECIPE, help="Decay of the weights' moving average, a step.")
-    ] = 0.999,
-    smoothing: Annotated[
-        float, typer.Option(min=0, max=1, rich_help_panel=_RECIPE, help="Smoothing of the true labels, 0 to 1.")
-    ] = 0.05,
-    prior: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=2,
-            rich_help_panel=_RECIPE,
-            help="How much of the labels' log frequency the logits are adjusted by, against calling rare "
-            "labels too rarely; 0 not at all, 1 fully.",
-        ),
-    ] = 0.0,
-    balanced: Annotated[
-        bool, typer.Option("--balanced", rich_help_panel=_RECIPE, help="Weigh the loss by inverse label frequency.")
-    ] = False,
-    seed: Annotated[int, typer.Option(rich_help_panel=_RECIPE, help="What all chance comes from.")] = 0,
     device: Annotated[str, typer.Option(rich_help_panel=_RUN, help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     compiled: Annotated[
         bool, typer.Option("--compile", rich_help_panel=_RUN, help="Compile the network first; for long trainings.")
@@ -136,22 +96,10 @@ def train(
     It learns how annotators perceived faces, no more. Whatever ends it, --resume comes to the same numbers. Under
     torchrun it trains on several GPUs.
     """
-    from democlass.train.recipe import Recipe, Stage
-
     if resume and overwrite:
         raise UsageError("--overwrite begins again, --resume goes on: give one")
     chosen = next(each for each in TASKS if each.name == task.value)
-    recipe = Recipe(
-        tuple(Stage.parse(text) for text in stages.split(",")),
-        batch=batch,
-        smoothing=smoothing,
-        prior=prior,
-        balanced=balanced,
-        teacher_weight=teacher_weight,
-        feature_weight=feature_weight,
-        average=average,
-        seed=seed,
-    )
+    recipe = asked.recipe()
     truth, other = data.read(labels), data.read(choose)
     from democlass.memory import keep_freed
     from democlass.train.run import Order, train
