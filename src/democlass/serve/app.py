@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TypeVar
 
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
@@ -21,8 +20,6 @@ from democlass.serve.gate import Gate, Limits
 from democlass.serve.refusals import Refusal
 from democlass.serve.routes import add_classifying, add_operating
 from democlass.serve.service import Service
-
-Result = TypeVar("Result")
 
 _ABOUT = """How a photo of a face is *perceived*: gender and race, every probability. The networks repeat how annotators
 saw faces; they know nothing of identity, ancestry or ability. Not for decisions about one person, not for
