@@ -16,7 +16,7 @@ def tables_of(task: dict[str, Any]) -> str:
         parts.append(_table([f"by {grouping}", *tables.CELL_HEADS], tables.cells(group)))
         parts.append(f"{tables.gap(group)}.")
     parts.append(_table([tables.GIVEN, *task["labels"]], tables.confusion(task)))
-    return _spoken("\n\n".join(parts))
+    return tables.spoken("\n\n".join(parts))
 
 
 def write(evaluation: dict[str, Any], file: Path) -> None:
@@ -41,15 +41,11 @@ def _pictures(task: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "coverage": (charts.coverage(task), f"Accuracy of {title} against coverage"),
     }
     finest = list(task["groups"])[-1]
-    spoken = {_spoken(name): cell for name, cell in task["groups"][finest]["cells"].items()}
-    pictures["groups"] = (charts.groups(spoken), f"Accuracy of {title} by {finest}, 95 % intervals")
+    spoken = {tables.spoken(name): cell for name, cell in task["groups"][finest]["cells"].items()}
+    pictures["groups"] = (charts.groups(spoken), f"Accuracy of {title} by {tables.spoken(finest)}, 95 % intervals")
     return pictures
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     marks = ["---", *["---:"] * (len(heads) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in (heads, marks, *rows))
-
-
-def _spoken(text: str) -> str:
-    return text.replace("_", " ")

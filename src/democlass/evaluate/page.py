@@ -50,16 +50,12 @@ def _task(task: dict[str, Any]) -> list[str]:
     ]
     for grouping, group in task["groups"].items():
         parts += [
-            f"<h3>By {escape(_said(grouping))}</h3>",
-            f"<p>{escape(_said(tables.gap(group)))}.</p>",
-            _figure(charts.groups({_said(name): cell for name, cell in group["cells"].items()}), ""),
-            _table(["", *tables.CELL_HEADS], [[_said(name), *rest] for name, *rest in tables.cells(group)]),
+            f"<h3>By {escape(tables.spoken(grouping))}</h3>",
+            f"<p>{escape(tables.spoken(tables.gap(group)))}.</p>",
+            _figure(charts.groups({tables.spoken(name): cell for name, cell in group["cells"].items()}), ""),
+            _table(["", *tables.CELL_HEADS], [[tables.spoken(name), *rest] for name, *rest in tables.cells(group)]),
         ]
     return parts
-
-
-def _said(name: str) -> str:
-    return name.replace("_", " ").replace(" x ", " and ")
 
 
 def _figure(svg: str, caption: str) -> str:

@@ -44,3 +44,8 @@ def gap(group: dict[str, Any]) -> str:
 def confusion(task: dict[str, Any]) -> list[list[str]]:
     """Return a row for each true label: its name, and how many images were given each label."""
     return [[label, *map(str, row)] for label, row in zip(task["labels"], task["confusion"], strict=True)]
+
+
+def spoken(text: str) -> str:
+    """Return labels and groupings as people write them: without underscores, and "gender and race"."""
+    return text.replace("_", " ").replace(" x ", " and ")
