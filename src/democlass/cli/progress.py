@@ -1,48 +1,29 @@
-"""Progress on standard error: a bar on a terminal, a plain line a minute elsewhere; and the closing summary."""
+"""Progress of a run: count, rate, time left; and the closing summary."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from democlass.cli import console
+from democlass.cli.bar import Bar
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from democlass.results import Prediction
     from democlass.tally import Tally
 
-_SECONDS_BETWEEN_LINES = 60.0
-_UNIT = "img"
 
-
-class Progress:
-    """Count, rate and time left of a run; `total` None where nobody knows how many there will be."""
+class Progress(Bar):
+    """Counts the rows of a run; `total` is None where nobody knows how many there will be."""
 
     def __init__(self, total: int | None, *, shown: bool) -> None:
+        super().__init__(unit="img", shown=shown)
         self._total = total
-        self._shown = shown
-        self._started = self._last_line = time.monotonic()
-        self._count = 0
-        self._bar: tqdm[Any] | None = None
-
-    def __enter__(self) -> Progress:
-        if self._shown and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=self._total, unit=_UNIT, file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._started = time.monotonic()
+        self._rows = 0
+        self._draw(total)
 
     @property
     def seconds(self) -> float:
@@ -51,19 +32,15 @@ class Progress:
 
     def advance(self, _: Prediction) -> None:
         """Count one more row."""
-        self._count += 1
-        if self._bar is not None:
-            self._bar.update()
-        elif self._shown and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            console.complain(self._line())
+        self._rows += 1
+        self._count(self._line)
 
     def _line(self) -> str:
-        rate = self._count / self.seconds
+        rate = self._rows / self.seconds
         if self._total is None:
-            return f"{self._count:,} images, {rate:.1f} images/s"
-        left = (self._total - self._count) / rate
-        return f"{self._count:,} of {self._total:,} images, {rate:.1f} images/s, {left / 60:.0f} min left"
+            return f"{self._rows:,} images, {rate:.1f} images/s"
+        left = (self._total - self._rows) / rate
+        return f"{self._rows:,} of {self._total:,} images, {rate:.1f} images/s, {left / 60:.0f} min left"
 
 
 def summarise(tally: Tally, whole: Tally, skipped: Counter[str], seconds: float, out: Path | None) -> None:
