@@ -127,16 +127,6 @@ def test_a_full_disk_ends_the_run_with_whole_rows(
     assert out.read_bytes() == unbroken
 
 
-def test_what_vanishes_between_walk_and_read_is_a_row(collection: Path, tmp_path: Path) -> None:
-    last = collection / "zzz.jpg"
-    last.write_bytes((collection / "000.jpg").read_bytes())
-    with start_and_wait_for_rows(collection, tmp_path / "out.jsonl", 1) as process:
-        last.unlink()
-        process.communicate(timeout=120)
-    row = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[-1])
-    assert row["path"] == "photos/zzz.jpg" and row["error"].startswith("no such file")
-
-
 def test_resuming_with_other_options_is_refused_saying_which(classify: Run, photos: Path) -> None:
     assert classify("batch", "photos", "--out", "r.json").returncode == 0
     result = classify("batch", "photos", "--out", "r.json", "--resume", "--ignore-exif", "--batch-size", "3")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from conftest import environment, save_tiny_weights, tiny_tasks
 from democlass.classifier import Classifier
 from democlass.pipeline import run
 from democlass.results import Prediction
+from democlass.sources import Walk, find
 from democlass.tally import Tally
 
 
@@ -31,6 +33,21 @@ def test_a_row_is_counted_and_shown_only_once_it_is_written(tiny: Callable[..., 
     run(names, tiny(batch_size=2), written.append, tally, watch)
     assert [each.path for each in written] == names
     assert tally.as_dict() == {"rows": 6, "classified": 5, "unreadable": {"empty file": 1}}
+
+
+def test_what_vanishes_between_walk_and_read_is_a_row(tiny: Callable[..., Classifier], photos: Path) -> None:
+    def walked() -> Iterator[str]:
+        for name in find([str(photos)], Walk(), Counter()):
+            if name.endswith("b.jpg"):
+                Path(name).unlink()
+            yield name
+
+    written: list[Prediction] = []
+    names = list(find([str(photos)], Walk(), Counter()))
+    run(walked(), tiny(), written.append, Tally())
+    assert [each.path for each in written] == names
+    assert [each.path for each in written if each.error] == [str(photos / "b.jpg")]
+    assert all(each.error.startswith("no such file") for each in written if each.error)
 
 
 def test_a_write_that_fails_ends_the_run(tiny: Callable[..., Classifier], photos: Path) -> None:
