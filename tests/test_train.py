@@ -27,7 +27,7 @@ from democlass.train.recipe import Recipe, Stage
 from democlass.train.run import Order, train
 from democlass.train.start import build, start, which
 from democlass.train.teacher import Teaching
-from democlass.train.trainer import Progress
+from democlass.train.trainer import Progress, moving
 from democlass.train.views import crop, normalised, recoloured
 from democlass.truth import Example, read_truth
 
@@ -192,6 +192,20 @@ def test_an_image_that_can_not_be_read_ends_it_with_its_name(faces: Path) -> Non
 def test_stages_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="--stages"):
         Stage.parse(text)
+
+
+def test_the_average_of_a_short_training_has_forgotten_its_start() -> None:
+    start, end = torch.zeros(1), torch.ones(1)
+    take_in = moving(0.999)
+    for steps in range(1, 200):
+        take_in([start], [end], torch.tensor(steps))
+    assert start.item() > 0.99
+
+
+def test_the_average_of_a_long_training_is_of_its_last_steps() -> None:
+    average = torch.zeros(1)
+    moving(0.999)([average], [torch.ones(1)], torch.tensor(100_000))
+    assert average.item() == pytest.approx(0.001)
 
 
 def test_every_pass_has_every_image_once_and_each_in_another_order_and_crop(faces: Path) -> None:
