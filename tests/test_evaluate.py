@@ -130,9 +130,8 @@ def test_the_model_card_says_what_the_cards_of_the_built_in_checkpoints_say() ->
     text = (REPOSITORY / "MODEL_CARD.md").read_text()
     for task in TASKS:
         checkpoint = load(Location(REPOSITORY / "weights" / task.checkpoint, "built in"), task)
-        if "evaluation" in checkpoint.card:  # else it was made before cards were
-            assert tables_of({"title": task.title, **checkpoint.card["evaluation"]}) in text
-            assert f"| {checkpoint.temperature} |" in text
+        assert tables_of({"title": task.title, **checkpoint.card["evaluation"]}) in text
+        assert f"| {checkpoint.temperature} |" in text
     pictures = re.findall(r"!\[[^]]+\]\((docs/[^)]+)\)", text)
     assert len(pictures) == 2 * 4 and all((REPOSITORY / picture).exists() for picture in pictures)
 

@@ -101,6 +101,9 @@ def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
         yield depth, name
         for inner, each in value.items():
             yield from _lines(str(inner), each, depth + 1)
+    elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        yield depth, name
+        yield from ((depth + 1, _said(each)) for each in value)
     else:
         yield depth, f"{name}: {_said(value)}"
 
