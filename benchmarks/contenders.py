@@ -55,7 +55,7 @@ def ours(classifier: Classifier) -> Contender:
 
     def contend(paths: Sequence[Path]) -> Spent:
         clock.reset()
-        decoders = [child.pid for child in getattr(classifier.decode, "_children", ())]
+        decoders = getattr(classifier.decode, "pids", ())
         decoding, own, began = sum(map(_cpu, decoders)), time.process_time(), time.perf_counter()
         run(map(str, paths), classifier, CsvWriter(io.BytesIO(), Shape()).write, Tally())
         wall = time.perf_counter() - began

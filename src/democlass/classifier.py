@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,14 +19,17 @@ from PIL import Image
 from democlass.checkpoints import load as load_checkpoint
 from democlass.errors import ImageError, UsageError
 from democlass.images import Input, Pixels
-from democlass.isolation import Decoding, Isolated
+from democlass.isolation import Cancellation, Decoding, Isolated
 from democlass.loader import Loaded, default_workers, load
 from democlass.locations import Location, locate
 from democlass.networks import Networks, pick_device, quickest_precision
 from democlass.ordered import ordered
 from democlass.results import Outcome, Prediction
-from democlass.settings import Precision, Settings
+from democlass.settings import DECODE_TIMEOUT, Precision, Settings
 from democlass.tasks import TASKS, Geometry, Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Warn = Callable[[str], None]
 
@@ -34,8 +38,12 @@ class Classifier:
     """Both networks and what goes before them.
 
         from democlass import Classifier
-        for prediction in Classifier.load().classify(["portrait.jpg"]):
-            print(prediction.path, prediction.outcomes["gender"].probabilities)
+        with Classifier.load() as classifier:
+            for prediction in classifier.classify(["portrait.jpg"]):
+                print(prediction.path, prediction.outcomes["gender"].probabilities)
+
+    Files are decoded in child processes; they end with `close`, with the `with` block, with this object, and with this
+    process, however it ends.
 
     The networks repeat how annotators perceived faces; they know nothing of identity or ancestry.
     """
@@ -47,6 +55,22 @@ class Classifier:
         )
         self.workers = workers
         self.decode = decode
+        self._is_closed = False
+
+    def close(self) -> None:
+        """End the child processes at once, also those at work.
+
+        A `classify` that runs in another thread raises CancelledError; one that is called after, UsageError.
+        """
+        self._is_closed = True
+        if isinstance(self.decode, Isolated):
+            self.decode.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @classmethod
     def load(
@@ -61,7 +85,8 @@ class Classifier:
         fast: bool = False,
         compile: bool = False,
         workers: int | None = None,
-        isolated: bool = False,
+        isolated: bool = True,
+        decode_timeout: float = DECODE_TIMEOUT,
         ignore_exif: bool = False,
         max_pixels: int = Settings.max_pixels,
         min_confidence: float = 0.0,
@@ -70,8 +95,15 @@ class Classifier:
         """Read the checkpoints and build the networks.
 
         `checkpoints` and `labels` are by task name; what they leave out is looked for in the folder `weights`, else
-        built in. `isolated` decodes files in processes of their own, so that one that crashes a decoder costs one
-        row. Raises CheckpointError, DeviceError, UsageError.
+        built in.
+
+        Paths and encoded images are decoded in `workers` child processes (at least one), so that a file that crashes a
+        decoder, or takes longer than `decode_timeout` seconds, costs one row. With `isolated=False` they are decoded
+        in this process, in threads: there is nothing to start and nothing to copy, but a file can crash this process
+        or hold it up without limit. That is for files of your own making. PIL images and arrays are always read in
+        this process.
+
+        Raises CheckpointError, DeviceError, UsageError.
         """
         folder = None if weights is None else Location(Path(weights), "weights")
         files = {name: Location(Path(file), "checkpoints") for name, file in (checkpoints or {}).items()}
@@ -88,7 +120,15 @@ class Classifier:
             max_pixels=max_pixels,
             min_confidence=min_confidence,
         )
-        return cls.build(locations, settings, labels=labels, workers=workers, isolated=isolated, tasks=tasks)
+        return cls.build(
+            locations,
+            settings,
+            labels=labels,
+            workers=workers,
+            isolated=isolated,
+            decode_timeout=decode_timeout,
+            tasks=tasks,
+        )
 
     @classmethod
     def build(
@@ -98,16 +138,25 @@ class Classifier:
         *,
         labels: Mapping[str, Sequence[str]] | None = None,
         workers: int | None = None,
-        isolated: bool = False,
+        isolated: bool = True,
+        decode_timeout: float = DECODE_TIMEOUT,
+        decode: Isolated | None = None,
         tasks: Sequence[Task] = TASKS,
         warn: Warn = lambda text: warnings.warn(text, stacklevel=4),
     ) -> Classifier:
-        """Do as `load`, with checkpoints already located. Raises CheckpointError, DeviceError, UsageError."""
+        """Do as `load`, with checkpoints already located. Raises CheckpointError, DeviceError, UsageError.
+
+        `decode`, which was made for these tasks and settings, takes the place of what `isolated` and `decode_timeout`
+        say: its workers have got ready while other things were loaded.
+        """
         if settings.batch_size is not None and settings.batch_size < 1:
             raise UsageError(f"a batch of {settings.batch_size} images: it must be 1 or more")
         device = pick_device(settings.device)
         workers = default_workers() if workers is None else workers
-        decode = _decoder(tasks, settings, workers, isolated)
+        decoding = Decoding.of(tasks, settings)
+        decoder = decode or (Isolated(decoding, timeout=decode_timeout) if isolated else decoding)
+        if isinstance(decoder, Isolated):
+            decoder.start(max(1, workers))
         named = labels or {}
         read = {task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name)) for task in tasks}
         precision = settings.precision or (quickest_precision(device) if settings.fast else Precision.FLOAT32)
@@ -122,7 +171,7 @@ class Classifier:
         for checkpoint in read.values():
             for remark in checkpoint.remarks:
                 warn(remark)
-        return cls(networks, settings, decode, workers=workers)
+        return cls(networks, settings, decoder, workers=workers)
 
     def classify(self, inputs: Iterable[Input]) -> Generator[Prediction, None, None]:
         """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
@@ -132,16 +181,27 @@ class Classifier:
         """
         if isinstance(inputs, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
             raise TypeError("classify takes several inputs: put a single one into a list")
+        if self._is_closed:
+            raise UsageError("this classifier is closed: load another")
         size, streams = self.networks.batch_size, self.networks.streams
+        cancellation = Cancellation()
+        decode = self._decode_until(cancellation)
         # Closed from the last to the first, whatever ends the run: those who predict, then those who decode.
         with ExitStack() as stack:
-            if isinstance(self.decode, Isolated):
-                self.decode.start(self.workers)
             ahead = size * streams + self.workers
-            loaded = stack.enter_context(closing(load(inputs, self.decode, workers=self.workers, ahead=ahead)))
-            stack.push(self._break_off)
+            loaded = stack.enter_context(
+                closing(load(inputs, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
+            )
             for predictions in stack.enter_context(closing(self._predicted(_chunks(loaded, size)))):
                 yield from predictions
+
+    def _decode_until(self, cancellation: Cancellation) -> Callable[[Input], Pixels]:
+        """Return how to decode for one run, which the cancellation ends without touching other runs."""
+        decode = self.decode
+        if not isinstance(decode, Isolated):
+            return decode
+        decode.start(self.workers)
+        return lambda source: decode(source, cancellation)
 
     def _predicted(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
         """Predict several chunks at once where that pays; a lone one has all processors for itself."""
@@ -163,11 +223,6 @@ class Classifier:
                 yield from predicted
         finally:
             self.networks.end_streams()
-
-    def _break_off(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Do not wait for what is being decoded when a run ends before its time."""
-        if kind is not None and isinstance(self.decode, Isolated):
-            self.decode.close()
 
     def predict(self, chunk: Sequence[Loaded], *, padded: bool = True) -> list[Prediction]:
         """Return a prediction for each input of one batch: what the networks say, or the error that came instead.
@@ -203,16 +258,6 @@ class Classifier:
             }
             for i in range(len(images))
         ]
-
-
-def _decoder(tasks: Sequence[Task], settings: Settings, workers: int, isolated: bool) -> Decoding | Isolated:
-    geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
-    decoding = Decoding(geometries, settings.ignore_exif, settings.max_pixels, settings.fast)
-    if not isolated:
-        return decoding
-    decode = Isolated(decoding)
-    decode.start(workers)
-    return decode
 
 
 def _prediction(path: str | None, outcomes: dict[str, Outcome]) -> Prediction:

@@ -7,6 +7,7 @@ DemoclassError              the run can't go on; its text is one line that says 
 │   └── MissingExtraError   an optional package is needed
 ├── CheckpointError         a file of weights can't be used
 ├── WriteError              the disk does not take what is written
+├── CancelledError          decoding was cancelled, or its classifier closed
 └── ImageError              one image can't be read: it becomes a row and never ends a run
 """
 
@@ -48,6 +49,10 @@ class DeviceError(UsageError):
 
 class WriteError(DemoclassError):
     """The disk, or whatever the output goes to, does not take what is written."""
+
+
+class CancelledError(DemoclassError):
+    """Decoding was cancelled before it ended, or its classifier was closed: this says nothing about the image."""
 
 
 class ImageError(DemoclassError):

@@ -1,203 +1,182 @@
-"""Decoding in processes of its own, so that a file that crashes a decoder costs one row, not the run.
+"""Decoding in processes of its own, so that a hostile file costs one row: not the run, and not more than a time limit.
 
-Each of the loader's threads speaks to a child process over its standard streams: a name or an encoded image, framed by
-its length, goes in; pixels or an error come back. Nothing that comes back is unpickled, for a child has read hostile
-files.
+Each calling thread has a worker process for itself meanwhile (`worker.py`); `worker_process.py` starts and ends them.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import signal
-import struct
-import subprocess
 import sys
+import threading
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from democlass.errors import ImageError
-from democlass.images import Input, Pixels, allow_pixels, prepare
+from democlass.decoding import Decoding as Decoding
+from democlass.errors import CancelledError, DemoclassError, ImageError, UsageError
+from democlass.images import Input, Pixels
+from democlass.messages import CONTENT, ERROR, NAME, PIXELS
 from democlass.names import raw_bytes
-from democlass.settings import MAX_PIXELS
-from democlass.tasks import SIDE, Geometry
+from democlass.settings import DECODE_TIMEOUT
+from democlass.tasks import SIDE
+from democlass.worker_process import WorkerPool, WorkerProcess
 
-if TYPE_CHECKING:
-    _Child = subprocess.Popen[bytes]
-
-_LENGTH = struct.Struct("<I")
 _ATTEMPTS = 2
-_NAME, _CONTENT = b"N", b"C"
-_PIXELS, _ERROR = b"P", b"E"
+_FRAME = SIDE * SIDE * 3
+_MOST_ERROR = 2**16  # bytes
+_LONGEST_TIMEOUT = 86_400.0
 
-_MEMORY_KEPT = {"PILLOW_BLOCKS_MAX": "8"}
-"""16 MiB each: Pillow keeps them from image to image. Fresh pages cost a quarter of preparing a large photo."""
+_PACKAGE = os.path.abspath(Path(__file__).parents[1])
+_LIBRARIES = ("numpy", "PIL", "simplejpeg", "pillow_heif")
+"""What a worker imports besides the standard library and this package."""
+
+# Isolated mode, without the site module: sys.path has the standard library only, whatever the current folder, the
+# environment and .pth files say. This package is imported next, so that it is the parent's and no other; then the
+# folders of the libraries take the place of its own.
+_START = (
+    "import sys; sys.path.append(sys.argv[1]); import democlass; sys.path[-1:] = sys.argv[4:]; "
+    "from democlass.worker import main; main(sys.argv[2], float(sys.argv[3]))"
+)
 
 
-@dataclass(frozen=True)
-class Decoding:
-    """How images are decoded, for which geometries: the arguments of `images.prepare`."""
+class Cancellation:
+    """Ends calls of an `Isolated` from any other thread; several calls may share one, and none is good after it."""
 
-    geometries: tuple[Geometry, ...]
-    ignore_exif: bool = False
-    max_pixels: int = MAX_PIXELS
-    fast: bool = False
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._workers: set[WorkerProcess] = set()
+        self.is_cancelled = False
 
-    def __post_init__(self) -> None:
-        """Let Pillow read as much, in whichever process this is."""
-        allow_pixels(self.max_pixels)
+    def cancel(self) -> None:
+        """End all calls that have this cancellation, at once, with CancelledError; also those that come later.
 
-    def __call__(self, source: Input) -> Pixels:
-        """Decode in this process. Raises ImageError."""
-        return prepare(source, **{name: getattr(self, name) for name in self.__dataclass_fields__})
+        A worker that is busy with one is killed. Does not block.
+        """
+        with self._lock:
+            self.is_cancelled = True
+            for worker in self._workers:
+                worker.kill()
+
+    @contextmanager
+    def of(self, worker: WorkerProcess) -> Iterator[None]:
+        """Kill the worker when `cancel` is called inside this context. Raises CancelledError where it was before."""
+        with self._lock:
+            if self.is_cancelled:
+                raise CancelledError("decoding was cancelled")
+            self._workers.add(worker)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._workers.discard(worker)
 
 
 class Isolated:
     """Decodes as `Decoding` does, each calling thread in a child process that it has for itself meanwhile.
 
-    Children are kept for the next image. One that dies is replaced and its file tried once more; a file that ends two
-    children raises ImageError. All end with `close`, with this object, and with this process, however it ends.
+    A file that takes longer than `timeout` seconds to decode has its child killed. Children are kept for the next
+    image. One that dies is replaced and its file tried once more. All end with `close`, with this object, and with
+    this process, however it ends. Calls may come from any thread.
+
+    `command` starts a child instead of the usual command; it gets the decoding, as JSON, and the timeout as its last
+    two arguments. Raises UsageError where the timeout is not above 0 and at most a day.
     """
 
-    def __init__(self, decoding: Decoding, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, decoding: Decoding, *, timeout: float = DECODE_TIMEOUT, command: Sequence[str] | None = None
+    ) -> None:
+        if not 0 < timeout <= _LONGEST_TIMEOUT:
+            raise UsageError(f"a time limit for decoding of {timeout} s: it must be above 0, and a day at most")
         self._decoding = decoding
-        self._command = list(command or _own_command())
-        self._children: set[_Child] = set()
-        self._idle: list[_Child] = []
-        self._closed = False
-        weakref.finalize(self, _end_all, self._children)
+        self._timeout = timeout
+        told = [decoding.to_json(), str(timeout)]
+        self._pool = WorkerPool(_own_command(*told) if command is None else [*command, *told])
+        weakref.finalize(self, self._pool.close)
+
+    @property
+    def pids(self) -> list[int]:
+        """The process numbers of all children."""
+        return self._pool.pids
 
     def start(self, count: int) -> None:
-        """Have so many children: while other things are loaded they get ready. Opens again what was closed."""
-        self._closed = False
-        while len(self._children) < count:
-            self._idle.append(self._start())
+        """Have so many children: while other things are loaded they get ready. Raises CancelledError after `close`."""
+        self._pool.start(count)
 
-    def __call__(self, source: Input) -> Pixels:
-        """Decode in a child; what is decoded already, here. Raises ImageError."""
+    def __call__(self, source: Input, cancellation: Cancellation | None = None) -> Pixels:
+        """Decode a path or an encoded image in a child; a PIL image or an array, which is decoded already, here.
+
+        Raises ImageError; its reason is "timed out" where decoding took too long, which is not tried again, and "the
+        decoder crashed" where two children ended. Raises CancelledError where `cancellation` was or is cancelled, or
+        this object closed; DemoclassError where no child can be started.
+        """
         if isinstance(source, bytes):
-            asked = (_CONTENT, source)
+            kind, content = CONTENT, source
         elif isinstance(source, (str, os.PathLike)):
-            asked = (_NAME, raw_bytes(os.fspath(source)))
+            kind, content = NAME, raw_bytes(os.fspath(source))
         else:
             return self._decoding(source)
+        cancellation = cancellation or Cancellation()
+        was_ready = False
         for _ in range(_ATTEMPTS):
-            if self._closed:
-                raise ImageError("broken off", "the run ended before its turn")
-            child = self._take()
+            if cancellation.is_cancelled:
+                raise CancelledError("decoding was cancelled")
+            worker = self._pool.take()
             try:
-                kind, content = _ask(child, *asked)
-            except (BrokenPipeError, EOFError, ValueError):  # dead, or closed by another thread
-                _end(child, self._children)
+                with cancellation.of(worker):
+                    pixels = self._ask(worker, kind, content)
+            except (EOFError, ValueError):  # it ended, or what it says is no answer
+                self._pool.discard(worker)
+                was_ready = was_ready or worker.is_ready
+            except TimeoutError:
+                self._pool.discard(worker)
+                raise ImageError(
+                    "timed out", f"decoding took more than {self._timeout:g} s; a longer time limit may help"
+                ) from None
+            except ImageError:
+                self._pool.give(worker)
+                raise
+            except BaseException:  # an interruption too: an answer that nobody has read would be taken for the next
+                self._pool.discard(worker)
+                raise
             else:
-                self._idle.append(child)
-                return self._understood(kind, content)
+                self._pool.give(worker)
+                return pixels
+        if cancellation.is_cancelled or self._pool.is_closed:
+            raise CancelledError("decoding was cancelled")
+        if not was_ready:
+            raise DemoclassError("the processes for decoding end while they start; is the installation complete?")
         raise ImageError("the decoder crashed", "the file is hostile or damaged in a way that no decoder expects")
 
     def close(self) -> None:
-        """End all children, also those at work; nothing is decoded until the next `start`."""
-        self._closed = True
-        self._idle.clear()
-        _end_all(self._children)
+        """Kill all children at once, also those at work: their callers get CancelledError. Nothing is decoded after."""
+        self._pool.close()
 
-    def _take(self) -> _Child:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._start()
-
-    def _start(self) -> _Child:
-        child = subprocess.Popen(  # noqa: S603 (this Python, this package)
-            [*self._command, json.dumps(asdict(self._decoding), default=lambda geometry: geometry.name)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**_MEMORY_KEPT, **os.environ},
-        )
-        self._children.add(child)
-        if self._closed:  # meanwhile, too early to be ended with the others
-            _end(child, self._children)
-        return child
-
-    def _understood(self, kind: bytes, content: bytes) -> Pixels:
-        if kind == _ERROR:
-            raise ImageError(*json.loads(content))
-        frames = np.frombuffer(content, np.uint8).reshape(-1, SIDE, SIDE, 3)
+    def _ask(self, worker: WorkerProcess, kind: bytes, content: bytes) -> Pixels:
+        geometries = self._decoding.geometries
+        most = max(len(geometries) * _FRAME, _MOST_ERROR)
+        kind, answer = worker.ask(kind, content, seconds=self._timeout, most=most)
+        if kind == ERROR:
+            reason, advice = json.loads(answer)
+            raise ImageError(str(reason), str(advice))
+        frames = np.frombuffer(answer, np.uint8).reshape(-1, SIDE, SIDE, 3)
+        if kind != PIXELS or len(frames) not in (1, len(geometries)):
+            raise ValueError(kind)
         # One frame serves all geometries of a square image.
-        return {geometry: frames[place % len(frames)] for place, geometry in enumerate(self._decoding.geometries)}
+        return {geometry: frames[place % len(frames)] for place, geometry in enumerate(geometries)}
 
 
-def _ask(child: _Child, kind: bytes, content: bytes) -> tuple[bytes, bytes]:
-    assert child.stdin is not None and child.stdout is not None
-    _say(child.stdin, kind, content)
-    return _hear(child.stdout)
+def _own_command(decoding: str, timeout: str) -> list[str]:
+    cache = ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
+    return [sys.executable, "-I", "-S", "-B", *cache, "-c", _START, _PACKAGE, decoding, timeout, *_library_folders()]
 
 
-def _end(child: _Child, children: set[_Child]) -> None:
-    try:
-        children.remove(child)
-    except KeyError:  # another thread ends it
-        return
-    child.kill()
-    child.wait()
-    for stream in (child.stdin, child.stdout):
-        with suppress(BrokenPipeError):  # of what was not yet taken
-            stream.close()  # type: ignore[union-attr]
-
-
-def _end_all(children: set[_Child]) -> None:
-    for child in tuple(children):
-        _end(child, children)
-
-
-def serve() -> None:
-    """Be a child: answer what is asked on standard input until it ends, as it does when the parent is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: the parent decides
-        signal.signal(number, signal.SIG_IGN)
-    said = json.loads(sys.argv[-1])
-    decoding = Decoding(**said | {"geometries": tuple(Geometry[name] for name in said["geometries"])})
-    answers, sys.stdout = sys.stdout.buffer, sys.stderr  # nothing else may speak on this stream
-    with suppress(EOFError):
-        while True:
-            kind, content = _hear(sys.stdin.buffer)
-            _say(answers, *_answer(decoding, content if kind == _CONTENT else os.fsdecode(content)))
-
-
-def _answer(decoding: Decoding, source: Input) -> tuple[bytes, bytes]:
-    try:
-        pixels = decoding(source)
-    except ImageError as error:
-        return _ERROR, json.dumps(str(error).split(": ", 1)).encode()
-    frames = {id(frame): frame for frame in pixels.values()}
-    return _PIXELS, b"".join(frame.tobytes() for frame in frames.values())
-
-
-def _say(stream: IO[bytes], kind: bytes, content: bytes) -> None:
-    stream.write(kind + _LENGTH.pack(len(content)))
-    stream.write(content)
-    stream.flush()
-
-
-def _hear(stream: IO[bytes]) -> tuple[bytes, bytes]:
-    """Return kind and content of what is said next. Raises EOFError."""
-    kind = _read(stream, 1)
-    return kind, _read(stream, _LENGTH.unpack(_read(stream, _LENGTH.size))[0])
-
-
-def _read(stream: IO[bytes], size: int) -> bytes:
-    content = stream.read(size)
-    if len(content) < size:
-        raise EOFError
-    return content
-
-
-def _own_command() -> list[str]:
-    source = str(Path(__file__).parents[1])
-    code = f"import sys; sys.path.insert(0, {source!r}); from democlass.isolation import serve; serve()"
-    return [sys.executable, "-c", code]
+def _library_folders() -> list[str]:
+    """Return the folders that the libraries were, or would be, imported from by this process."""
+    specs = (importlib.util.find_spec(name) for name in _LIBRARIES)
+    files = [spec.origin for spec in specs if spec is not None and spec.origin is not None]
+    return list(dict.fromkeys(os.path.abspath(Path(file).parents[1]) for file in files))

@@ -23,11 +23,17 @@ def default_workers() -> int:
 
 
 def load(
-    inputs: Iterable[Input], prepare: Callable[[Input], Pixels], *, workers: int, ahead: int
+    inputs: Iterable[Input],
+    prepare: Callable[[Input], Pixels],
+    *,
+    workers: int,
+    ahead: int,
+    cancel: Callable[[], object] = lambda: None,
 ) -> Generator[Loaded, None, None]:
     """Yield each input with its pixels, or with the ImageError that reading it raised, in the order of `inputs`.
 
     At most `ahead` inputs beyond the one yielded are taken and decoded. `workers` 0 decodes in the caller's thread.
+    `cancel` must end what `prepare` is doing: it is called when this generator ends before its last item.
     """
 
     def decode(source: Input) -> Loaded:
@@ -36,4 +42,4 @@ def load(
         except ImageError as error:
             return source, error
 
-    return ordered(inputs, decode, workers=workers, ahead=ahead)
+    return ordered(inputs, decode, workers=workers, ahead=ahead, cancel=cancel)

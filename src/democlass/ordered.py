@@ -18,11 +18,13 @@ def ordered(
     workers: int,
     ahead: int,
     begin: Callable[[], object] = lambda: None,
+    cancel: Callable[[], object] = lambda: None,
 ) -> Generator[Result, None, None]:
     """Yield `work` of each item, in their order; what it raises is raised when its turn comes.
 
     Items are taken in the caller's thread, at most `ahead` beyond the one yielded. Each of the threads calls `begin`
-    first. `workers` 0 works in the caller's thread.
+    first. `workers` 0 works in the caller's thread. Where this ends before the last item, by an exception or because it
+    is closed, `cancel` is called; the threads are waited for after that.
     """
     if workers == 0:
         yield from map(work, items)
@@ -36,5 +38,7 @@ def ordered(
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        finally:
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            cancel()
+            raise

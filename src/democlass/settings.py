@@ -8,6 +8,9 @@ from dataclasses import dataclass
 MAX_PIXELS = 2**27
 """Pixels of an image, and of what resizing makes of it: room for a 108-megapixel photo; 512 MiB decoded."""
 
+DECODE_TIMEOUT = 60.0
+"""Seconds that decoding one image may take: many times what a 100-megapixel photo takes on a current processor."""
+
 
 class Precision(str, enum.Enum):
     """The number format that the networks compute in; inputs, softmax and probabilities are always float32."""

@@ -75,7 +75,7 @@ def evaluate(
             settings.settings(),
             labels=networks.labels(),
             workers=settings.workers,
-            isolated=True,
+            decode_timeout=settings.decode_timeout,
             warn=console.warn,
         )
     from democlass.evaluate.evaluation import evaluate

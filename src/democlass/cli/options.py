@@ -15,7 +15,7 @@ import typer
 from democlass.errors import UsageError
 from democlass.locations import Location, locate
 from democlass.output import Intent
-from democlass.settings import MAX_PIXELS, Precision, Settings
+from democlass.settings import DECODE_TIMEOUT, MAX_PIXELS, Precision, Settings
 from democlass.sources import Walk
 from democlass.tasks import TASKS
 
@@ -132,6 +132,11 @@ class SettingsOptions:
         _option("--max-pixels", panel=_IMAGES, env="MAX_PIXELS", min=1, metavar="N",
                 help="Largest image read, width times height in pixels."),
     ] = MAX_PIXELS  # fmt: skip
+    decode_timeout: Annotated[
+        float,
+        _option("--decode-timeout", panel=_IMAGES, env="DECODE_TIMEOUT", metavar="SECONDS",
+                help="Time limit for decoding one image; one that takes longer is an error row."),
+    ] = DECODE_TIMEOUT  # fmt: skip
 
     def settings(self) -> Settings:
         """Return what of this changes numbers or rows."""

@@ -65,7 +65,6 @@ class Job:
 
         from democlass.classifier import Classifier
 
-        isolated = few is None  # a few images are done before processes of their own have started
         settings = self.options.settings()
         if previous is not None:
             torch.set_num_threads(previous.threads)
@@ -77,7 +76,7 @@ class Job:
             settings,
             labels=self.options.labels(),
             workers=self.options.workers,
-            isolated=isolated,
+            decode_timeout=self.options.decode_timeout,
             warn=console.warn,
         )
 

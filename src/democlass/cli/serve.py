@@ -123,7 +123,7 @@ def serve(context: typer.Context, networks: NetworkOptions, settings: SettingsOp
             asked,
             labels=networks.labels(),
             workers=settings.workers,
-            isolated=True,
+            decode_timeout=settings.decode_timeout,
             warn=console.warn,
         )
 
