@@ -3,12 +3,12 @@
 The public surface is what `__all__` lists; it is loaded when first used, so that importing the package is quick.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# No module is imported here, not even __future__: the command first sets the search path right, in
+# `cli/search_path.py`, and a decoding worker does as well.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from democlass.classifier import Classifier as Classifier
     from democlass.errors import CheckpointError as CheckpointError
     from democlass.errors import DemoclassError as DemoclassError
@@ -36,7 +36,9 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module 'democlass' has no attribute {name!r}")
     return getattr(import_module(f"democlass.{_HOMES[name]}"), name)

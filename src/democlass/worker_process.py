@@ -17,7 +17,7 @@ from democlass.messages import READY, TimeLimit, receive, send
 _START_SECONDS = 120.0
 """Time limit for a worker's start: reading Python and its libraries from a slow disk is not the images' fault."""
 
-_END_SECONDS = 2.0
+_END_SECONDS = 1.0
 """How long a killed worker is waited for. One that waits for a dead disk can't be killed, and is left alone."""
 
 _ENVIRONMENT = {

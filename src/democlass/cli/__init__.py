@@ -11,7 +11,10 @@ Each command stands alone; `main` finds out which one is meant. A first word tha
 every other word is a path of the default command, which therefore needs no name.
 """
 
-from __future__ import annotations
+# First, and before __future__ too: what is imported after it does not come from the current folder.
+import democlass.cli.search_path  # noqa: F401
+
+# isort: split
 
 import os
 import sys
@@ -21,25 +24,32 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from democlass.cli import console
-from democlass.cli.interrupt import Interrupted, handle_signals
+from democlass.cli.interrupt import Interrupted, exit_at_once, exit_in_time, handle_signals
 from democlass.errors import DemoclassError, UsageError
 
 COMMANDS = {name: name for name in ("batch", "weights", "train", "evaluate", "serve")}
 DEFAULT = "classify"
+_END_IN_ORDER = ("train", "serve")
+"""Commands that have something to finish when they are interrupted, and that tell of it themselves."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    name = ""
     handle_signals()
     try:
-        sys.exit(_run(words))
+        name, rest = route(words)
+        if name not in _END_IN_ORDER:
+            exit_in_time()
+        sys.exit(_run(name, rest))
     except Interrupted as signal:
-        sys.exit(signal.exit_code)
+        if name not in _END_IN_ORDER and not signal.is_told:
+            console.complain("interrupted")
+        exit_at_once(signal.exit_code)
 
 
-def _run(words: list[str]) -> int:
-    name, rest = route(words)
+def _run(name: str, rest: list[str]) -> int:
     program = Path(sys.argv[0]).name.replace("__main__.py", "classify")
     try:
         result = command(name).main(rest, prog_name=program if name == DEFAULT else f"{program} {name}")

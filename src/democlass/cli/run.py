@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from democlass.cli import console
-from democlass.cli.interrupt import Interrupted
+from democlass.cli.interrupt import tell
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
 from democlass.cli.stream import Stream
@@ -23,6 +23,7 @@ from democlass.output import Output, refuse_odd_place
 from democlass.results import Prediction, needs_path_bytes
 from democlass.sources import STANDARD_INPUT, find, read_names
 from democlass.tally import Tally
+from democlass.tasks import TASKS
 from democlass.writers import FORMATS, Shape, format_of, require
 
 if TYPE_CHECKING:
@@ -60,12 +61,21 @@ class Job:
 
     def load(self, *, few: int | None = None, previous: RunRecord | None = None) -> Classifier:
         """Load the networks; for `few` images, or as a run that is to be resumed had them."""
+        from democlass.decoding import Decoding
+        from democlass.isolation import Isolated
+        from democlass.loader import default_workers
+
         found = self.options.locations(self.context)
+        settings = self.options.settings()
+        workers = default_workers() if self.options.workers is None else self.options.workers
+        if few is not None:
+            workers = min(workers, few)
+        decode = Isolated(Decoding.of(TASKS, settings), timeout=self.options.decode_timeout)
+        decode.start(max(1, workers))  # they get ready while torch is imported, which takes longer
         import torch  # only now: it takes seconds, and a missing checkpoint is told at once
 
         from democlass.classifier import Classifier
 
-        settings = self.options.settings()
         if previous is not None:
             torch.set_num_threads(previous.threads)
             few = previous.options["batch_size"]
@@ -75,8 +85,8 @@ class Job:
             found,
             settings,
             labels=self.options.labels(),
-            workers=self.options.workers,
-            decode_timeout=self.options.decode_timeout,
+            workers=workers,
+            decode=decode,
             warn=console.warn,
         )
 
@@ -138,7 +148,7 @@ def _to_file(job: Job, out: Path) -> int:
         classifier = job.load(previous=output.previous)
         output.begin(RunRecord.of(classifier, format_.name))
         left = output.remaining(names)
-        with _told_how_to_go_on(output):
+        with tell(f"interrupted: what is classified is kept beside {output.path}; --resume goes on from there"):
             seconds = job.run(list(left) if isinstance(names, list) else left, classifier, output.write, shown=True)
             whole = output.finish(job.skipped)
     return job.close(whole, seconds, out)
@@ -165,15 +175,6 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
     finally:
         rows.close()
     return job.close(job.tally, seconds, None)
-
-
-@contextmanager
-def _told_how_to_go_on(output: Output) -> Iterator[None]:
-    try:
-        yield
-    except Interrupted:
-        console.complain(f"interrupted: what is classified is kept beside {output.path}; --resume goes on from there")
-        raise
 
 
 def _route_warnings() -> None:
