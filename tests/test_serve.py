@@ -343,7 +343,7 @@ def test_what_can_not_be_served_is_said_in_a_line(classify: Run, tmp_path: Path)
 
 def test_without_the_extra_the_answer_is_what_to_install(classify: Run, tmp_path: Path) -> None:
     (tmp_path / "fastapi.py").write_text("raise ImportError")
-    answer = classify("serve", env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY / 'src'}"})
+    answer = classify("serve", env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY / 'src'}"}, cwd=REPOSITORY)
     assert answer.returncode == 2 and b"pip install 'democlass[serve]'" in answer.stderr
 
 

@@ -125,7 +125,7 @@ class Isolated:
         for _ in range(_ATTEMPTS):
             if cancellation.is_cancelled:
                 raise CancelledError("decoding was cancelled")
-            worker = self._pool.take()
+            worker = self._pool.take(relative=kind == NAME and not content.startswith(b"/"))
             try:
                 with cancellation.of(worker):
                     pixels = self._ask(worker, kind, content)

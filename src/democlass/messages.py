@@ -23,12 +23,12 @@ class TimeLimit:
     """Seconds that may be spent waiting. Time during which this process was stopped (Ctrl-Z) is not counted."""
 
     def __init__(self, seconds: float) -> None:
-        self._left = seconds
+        self.left = seconds
 
     def wait(self, connection: socket.socket, action: Callable[[], int]) -> int:
         """Return what an action on the connection returns. Raises TimeoutError when the time is used up."""
-        while self._left > 0:
-            wait = min(_SLICE, self._left)
+        while self.left > 0:
+            wait = min(_SLICE, self.left)
             connection.settimeout(wait)
             began = time.monotonic()
             try:
@@ -36,7 +36,7 @@ class TimeLimit:
             except TimeoutError:
                 pass
             finally:
-                self._left -= min(time.monotonic() - began, wait)
+                self.left -= min(time.monotonic() - began, wait)
         raise TimeoutError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 (registers what is called when a program ends, before ours below)
 import os
 import socket
 import subprocess
@@ -35,6 +36,7 @@ class WorkerProcess:
     def __init__(self, command: Sequence[str]) -> None:
         self.is_killed = False
         self.is_ready = False
+        self.folder = current_folder()
         self._connection, theirs = socket.socketpair()
         alive, self._alive = os.pipe()  # closed when this process ends, however it ends: see worker.py
         try:
@@ -120,14 +122,17 @@ class WorkerPool:
         while len(self._workers) < count:
             self.give(self._start())
 
-    def take(self) -> WorkerProcess:
-        """Return a worker for the calling thread alone. Raises CancelledError where the pool is closed."""
+    def take(self, *, relative: bool = False) -> WorkerProcess:
+        """Return a worker for the calling thread alone; `relative`: its current folder must be this process's.
+
+        Raises CancelledError where the pool is closed, DemoclassError where no process can be started.
+        """
         while True:
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
                 return self._start()
-            if worker.is_alive:
+            if worker.is_alive and not (relative and worker.folder != current_folder()):
                 return worker
             self.discard(worker)
 
@@ -183,6 +188,15 @@ class WorkerPool:
         self._reset()
 
 
+def current_folder() -> tuple[int, int] | None:
+    """Return what tells the current folder from others, even where it has been renamed or deleted."""
+    try:
+        found = os.stat(os.curdir)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 _pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
 
 
@@ -191,4 +205,15 @@ def _after_fork() -> None:
         pool.after_fork()
 
 
+def _close_all() -> None:
+    for pool in tuple(_pools):
+        pool.close()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+
+# Where a program ends while a `classify` of it is unfinished, Python waits for that one's threads, and they for their
+# workers: these are ended first. There is no public way to be called before that; without this one, the wait ends with
+# the time limit for decoding.
+if (_before_threads_are_joined := getattr(threading, "_register_atexit", None)) is not None:
+    _before_threads_are_joined(_close_all)
