@@ -1,4 +1,4 @@
-"""From an input to the pixels that the networks are given: decoding, EXIF, colour modes, limits, geometries.
+"""From an input to the pixels that the networks are given: decoding, EXIF, colour modes, limits.
 
 Every input is taken for hostile. Whatever is wrong with it ends as an `ImageError` whose text a person can act on.
 """
@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from democlass import jpeg
 from democlass.errors import ImageError
+from democlass.geometry import cut_all
 from democlass.names import visible
 from democlass.settings import MAX_PIXELS
 from democlass.tasks import SIDE, Geometry
@@ -46,8 +47,6 @@ _UPRIGHT = {
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _MAX_DETAIL = 120
 
-_LARGE = 4 * SIDE  # from here on only the centre is resized: Pillow's `box` is in float32, too coarse for small images
-
 FAST_SIDE = 3 * SIDE // 2
 """Where speed goes before exactness, JPEGs are decoded at a reduced scale while their short side stays this long."""
 
@@ -62,9 +61,7 @@ def prepare(
 ) -> Pixels:
     """Decode an input and cut it to every geometry. Raises ImageError."""
     image = read(source, ignore_exif=ignore_exif, max_pixels=max_pixels, fast=fast)
-    if image.width == image.height:  # then both geometries are the same resize
-        return dict.fromkeys(geometries, cut(image, Geometry.SQUASH))
-    return {geometry: cut(image, geometry, max_pixels=max_pixels) for geometry in geometries}
+    return cut_all(image, tuple(geometries), max_pixels=max_pixels)
 
 
 def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS, fast: bool = False) -> Image.Image:
@@ -83,29 +80,6 @@ def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXE
             return _from_array(source, max_pixels)
         with io.BytesIO(source) if isinstance(source, bytes) else _open(source) as stream:
             return _decode(stream, ignore_exif, max_pixels, fast)
-
-
-def cut(image: Image.Image, geometry: Geometry, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Return RGB uint8 SIDE x SIDE x 3, the same to the bit as torchvision's transforms of the PIL image.
-
-    But for the centre of a large image, where one pixel in a thousand may be off by one level. Raises ImageError where
-    the resized image, before its centre is cut out, would have more than `max_pixels`.
-    """
-    if geometry is Geometry.SQUASH:
-        return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    width, height = image.size
-    scaled_width = SIDE if width <= height else int(SIDE * width / height)
-    scaled_height = SIDE if height <= width else int(SIDE * height / width)
-    if scaled_width * scaled_height > max_pixels:
-        raise ImageError("too narrow", f"{width}x{height} grows to {scaled_width}x{scaled_height} when resized")
-    left, top = round((scaled_width - SIDE) / 2), round((scaled_height - SIDE) / 2)
-    centre = (left, top, left + SIDE, top + SIDE)
-    if min(width, height) >= _LARGE:
-        across, down = width / scaled_width, height / scaled_height
-        box = (centre[0] * across, centre[1] * down, centre[2] * across, centre[3] * down)
-        return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box))
-    resized = image.resize((scaled_width, scaled_height), Image.Resampling.BILINEAR)
-    return np.asarray(resized.crop(centre))
 
 
 def allow_pixels(max_pixels: int) -> None:
