@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from democlass.errors import ImageError
 from democlass.geometry import cut
@@ -42,25 +43,55 @@ def test_a_large_jpeg_comes_smaller_where_speed_goes_first(portrait: Image.Image
     assert np.abs(near - exact).mean() < 2
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_exif_orientation_is_applied(orientation: int, format_: str) -> None:
-    upright = Image.new("RGB", (16, 24), "black")
-    upright.paste("white", (0, 0, 8, 8))  # a corner and an aspect that tell all eight apart
-    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+STORED = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+"""By EXIF orientation, the transposition that makes the stored image from the upright one."""
+
+
+def turned(orientation: int, format_: str, **options: Any) -> tuple[Image.Image, Image.Image, bytes]:
+    """Return an image upright, as it is stored, and the file that says how to turn it."""
+    upright = Image.new("RGB", (64, 96), "black")
+    upright.paste("white", (0, 0, 32, 32))  # a corner and an aspect that tell all eight apart
+    back = STORED[orientation]
     stored = upright if back is None else upright.transpose(Image.Transpose(back))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    quality: dict[str, Any] = {"lossless": True} if format_ == "WEBP" else {"quality": 100}
-    turned = np.asarray(read(encoded(stored, format_, exif=exif, **quality))).astype(int)
-    assert np.abs(turned - np.asarray(upright).astype(int)).max() < 40
+    return upright, stored, encoded(stored, format_, exif=exif.tobytes(), **options)
 
 
-def test_exif_can_be_ignored() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    data = encoded(Image.new("RGB", (16, 24)), "JPEG", exif=exif)
-    assert (read(data).size, read(data, ignore_exif=True).size) == ((24, 16), (16, 24))
+def assert_alike(image: Image.Image, expected: Image.Image) -> None:
+    assert image.size == expected.size
+    assert np.abs(np.asarray(image).astype(int) - np.asarray(expected).astype(int)).mean() < 8
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize(
+    ("format_", "options"),
+    [("JPEG", {}), ("MPO", {}), ("PNG", {}), ("WEBP", {}), ("AVIF", {}), ("TIFF", {}),
+     ("TIFF", {"compression": "tiff_lzw"})],
+)  # fmt: skip
+def test_exif_orientation_is_applied_or_ignored(orientation: int, format_: str, options: dict[str, Any]) -> None:
+    if format_ == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    upright, stored, data = turned(orientation, format_, **options)
+    assert_alike(read(data), upright)
+    assert_alike(read(data, ignore_exif=True), stored)
+    with Image.open(io.BytesIO(data)) as image:
+        assert_alike(read(image, ignore_exif=True), stored)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_the_orientation_of_heic_is_not_exif_and_always_applied(orientation: int) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    upright, _, data = turned(orientation, "HEIF")
+    assert_alike(read(data), upright)
+    assert_alike(read(data, ignore_exif=True), upright)
+
+
+def test_a_16_bit_tiff_is_turned_and_scaled() -> None:
+    values = np.array([[0, 257, 514], [771, 1028, 65535]], np.uint16)
+    data = encoded(Image.fromarray(values), "TIFF", tiffinfo={0x0112: 6})
+    assert np.asarray(read(data))[:, :, 0].tolist() == [[3, 0], [4, 1], [255, 2]]
+    assert np.asarray(read(data, ignore_exif=True))[:, :, 0].tolist() == [[0, 1, 2], [3, 4, 255]]
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -69,9 +100,82 @@ def test_exif_that_cannot_be_read_turns_nothing() -> None:
     assert read(data).size == (16, 24)
 
 
-def test_16_bit_grey_is_scaled_not_clipped() -> None:
-    values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
-    assert np.asarray(read(encoded(Image.fromarray(values))))[0, :, 0].tolist() == [0, 1, 128, 255]
+def premultiplied_grey() -> bytes:
+    """Return a TIFF of grey with premultiplied alpha."""
+    straight, premultiplied = (struct.pack("<HHIHH", 338, 3, 1, kind, 0) for kind in (2, 1))
+    return encoded(Image.new("LA", (4, 3)), "TIFF").replace(straight, premultiplied)
+
+
+def test_colours_that_pillow_cannot_convert_are_called_so() -> None:
+    with Image.open(io.BytesIO(premultiplied_grey())) as image:
+        assert image.mode == "La"
+    assert reason(premultiplied_grey()) == "unsupported pixels"
+
+
+MODES: dict[str, tuple[Callable[[Image.Image], Image.Image], str, dict[str, Any]]] = {
+    "grey PNG": (lambda image: image.convert("L"), "PNG", {}),
+    "1-bit PNG": (lambda image: image.convert("1"), "PNG", {}),
+    "grey and alpha PNG": (lambda image: with_alpha(image).convert("LA"), "PNG", {}),
+    "RGBA PNG": (lambda image: with_alpha(image), "PNG", {}),
+    "palette PNG": (lambda image: image.quantize(64), "PNG", {}),
+    "palette PNG with one transparent colour": (lambda image: image.quantize(64), "PNG", {"transparency": 3}),
+    "palette PNG with alphas": (lambda image: image.quantize(64), "PNG", {"transparency": bytes(range(64))}),
+    "palette of 4 PNG": (lambda image: image.quantize(4), "PNG", {"bits": 2}),
+    "grey PNG with one transparent value": (lambda image: image.convert("L"), "PNG", {"transparency": 7}),
+    "RGB PNG with one transparent colour": (lambda image: image, "PNG", {"transparency": (1, 2, 3)}),
+    "CMYK JPEG": (lambda image: image.convert("CMYK"), "JPEG", {}),
+    "grey JPEG": (lambda image: image.convert("L"), "JPEG", {}),
+    "RGB JPEG": (lambda image: image, "JPEG", {"keep_rgb": True}),
+    "MPO": (lambda image: image, "MPO", {"save_all": True, "append_images": [Image.new("RGB", (9, 9))]}),
+    "GIF": (lambda image: image, "GIF", {}),
+    "transparent GIF": (lambda image: with_alpha(image), "GIF", {}),
+    "animated GIF": (lambda image: image, "GIF", {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}),
+    "animated PNG": (lambda image: image, "PNG", {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}),
+    "1-bit TIFF": (lambda image: image.convert("1"), "TIFF", {"compression": "group4"}),
+    "grey TIFF": (lambda image: image.convert("L"), "TIFF", {"compression": "tiff_lzw"}),
+    "grey and alpha TIFF": (lambda image: with_alpha(image).convert("LA"), "TIFF", {}),
+    "palette TIFF": (lambda image: image.quantize(64), "TIFF", {}),
+    "RGBA TIFF": (lambda image: with_alpha(image), "TIFF", {"compression": "tiff_adobe_deflate"}),
+    "CMYK TIFF": (lambda image: image.convert("CMYK"), "TIFF", {}),
+    "YCbCr TIFF": (lambda image: image.convert("YCbCr"), "TIFF", {}),
+    "YCbCr JPEG in TIFF": (lambda image: image.convert("YCbCr"), "TIFF", {"compression": "jpeg"}),
+    "JPEG in TIFF": (lambda image: image, "TIFF", {"compression": "jpeg"}),
+    "TIFF of pages": (lambda image: image, "TIFF", {"save_all": True, "append_images": [Image.new("L", (9, 9))]}),
+    "WebP": (lambda image: image, "WEBP", {}),
+    "RGBA WebP": (lambda image: with_alpha(image), "WEBP", {}),
+    "animated WebP": (lambda image: image, "WEBP", {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}),
+    "JPEG 2000": (lambda image: image, "JPEG2000", {}),
+    "RGBA JPEG 2000": (lambda image: with_alpha(image), "JPEG2000", {}),
+    "BMP": (lambda image: image, "BMP", {}),
+    "palette BMP": (lambda image: image.quantize(64), "BMP", {}),
+    "RGBA ICO": (lambda image: with_alpha(image), "ICO", {}),
+    "RGBA TGA": (lambda image: with_alpha(image), "TGA", {"compression": "tga_rle"}),
+    "PPM": (lambda image: image, "PPM", {}),
+    "PCX": (lambda image: image, "PCX", {}),
+    "SGI": (lambda image: image, "SGI", {}),
+    "DDS": (lambda image: with_alpha(image), "DDS", {}),
+    "QOI": (lambda image: image, "QOI", {}),
+}
+
+
+def with_alpha(image: Image.Image) -> Image.Image:
+    image = image.copy()
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return image
+
+
+@pytest.mark.parametrize("name", MODES)
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+def test_every_format_and_mode_as_pillow_converts_it(name: str, portrait: Image.Image) -> None:
+    make, format_, options = MODES[name]
+    if format_ == "QOI" and "QOI" not in Image.SAVE:
+        pytest.skip("this Pillow writes no QOI")
+    data = encoded(make(portrait.resize((40, 30))), format_, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(np.asarray(read(data)), expected)
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(np.asarray(read(image)), expected)
 
 
 def test_arrays_and_pil_images_are_read_too(portrait: Image.Image) -> None:
@@ -110,7 +214,7 @@ def test_bytes_that_are_no_image() -> None:
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_a_truncated_file_is_an_error(format_: str, portrait: Image.Image) -> None:
     data = encoded(portrait, format_)
-    assert reason(data[: len(data) // 2]) in ("truncated", "damaged image", "not an image")
+    assert reason(data[: len(data) // 2]) in ("truncated", "damaged image", "not an image", "unreadable TIFF")
 
 
 def test_a_truncated_jpeg_is_called_so(portrait: Image.Image) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from democlass import jpeg
+from democlass import depth, jpeg
 from democlass.errors import ImageError
 from democlass.geometry import cut_all
 from democlass.names import visible
@@ -43,8 +43,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_REVERSE = {
+    Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
+    Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
+}
+"""The others reverse themselves."""
 
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_DETAIL = 120
 
 FAST_SIDE = 3 * SIDE // 2
@@ -112,7 +118,7 @@ def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int, fast: bool) ->
     stream.seek(0)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif()
-    with Image.open(stream) as header:
+    with _opened(stream, head) as header:
         if header.format in _REFUSED_FORMATS:
             raise ImageError("not an image", f"{header.format} files are not read")
         _check_size(*header.size, max_pixels)
@@ -120,27 +126,43 @@ def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int, fast: bool) ->
         return _to_rgb(decoded or header, header, ignore_exif)
 
 
-def _to_rgb(image: Image.Image, header: Image.Image, ignore_exif: bool) -> Image.Image:
-    """Return the image upright, as the metadata of `header` has it, and in RGB."""
-    image.load()
-    upright = image if ignore_exif else _turn_upright(image, header)
-    # Pillow clips 16-bit grey to 255, which leaves white; its range is scaled instead.
-    eight_bit = _scale_16_bit(upright) if upright.mode.startswith("I;16") else upright
-    return eight_bit if eight_bit.mode == "RGB" else eight_bit.convert("RGB")  # which copies, come what may
-
-
-def _turn_upright(image: Image.Image, header: Image.Image) -> Image.Image:
-    # After load(): TIFF is turned by Pillow itself, which then takes the tag away.
+def _opened(stream: BinaryIO, head: bytes) -> Image.Image:
     try:
-        turn = _UPRIGHT.get(header.getexif().get(_EXIF_ORIENTATION, 1))
+        return Image.open(stream)
+    except UnidentifiedImageError:
+        if head.startswith(_TIFF_BEGINNINGS):
+            raise ImageError(
+                "unreadable TIFF",
+                "it is damaged, or of a kind that Pillow does not read, as floats in several channels",
+            ) from None
+        raise
+
+
+def _to_rgb(image: Image.Image, header: Image.Image, ignore_exif: bool) -> Image.Image:
+    """Return the image in RGB and upright, as the metadata of `header` says, or as it is stored."""
+    if ignore_exif:
+        # Pillow turns a TIFF while it loads it, and deletes the tag.
+        turn = _orientation(header) if header.format == "TIFF" else None
+        image.load()
+        placed = image if turn is None else image.transpose(_REVERSE.get(turn, turn))
+    else:
+        image.load()
+        turn = _orientation(header)  # after load(), for TIFF, and for PNG, whose EXIF may follow the pixels
+        placed = image if turn is None else image.transpose(turn)
+    shallow = depth.to_8_bit(placed, header)
+    if shallow.mode == "RGB":
+        return shallow
+    try:
+        return shallow.convert("RGB")
+    except ValueError:
+        raise ImageError("unsupported pixels", f"Pillow does not convert {shallow.mode} to RGB") from None
+
+
+def _orientation(header: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(header.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # hostile metadata raises anything; an orientation that can't be read is none
-        return image
-    return image if turn is None else image.transpose(turn)
-
-
-def _scale_16_bit(image: Image.Image) -> Image.Image:
-    """Return 8-bit grey: 0..65535 divided by 257, to the nearest."""
-    return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+        return None
 
 
 def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
