@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from democlass import jpeg
@@ -24,15 +26,59 @@ def decode(content: bytes, least_side: int | None = None) -> Image.Image | None:
         return jpeg.decode(stream, header, least_side)
 
 
-@pytest.mark.parametrize("size", [(224, 224), (640, 480), (333, 501), (17, 9), (1, 1)])
-@pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 10}]
-)
-def test_pixels_are_pillows(size: tuple[int, int], options: dict[str, Any], portrait: Image.Image) -> None:
-    content = encoded(portrait.resize(size), **options)
+def assert_as_pillow(content: bytes) -> None:
+    """Assert that the faster decoder takes the image, with Pillow's pixels."""
     decoded = decode(content)
     assert decoded is not None
-    assert np.array_equal(np.asarray(decoded.convert("RGB")), np.asarray(Image.open(io.BytesIO(content))))
+    with Image.open(io.BytesIO(content)) as image:
+        assert np.array_equal(np.asarray(decoded.convert("RGB")), np.asarray(image.convert("RGB")))
+
+
+SIZES = [(224, 224), (640, 480), (333, 501), (17, 9), (2, 3), (1, 1)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"keep_rgb": True}, {"restart_marker_blocks": 3}, {"optimize": True}, {"quality": 10},
+     {"quality": 100, "progressive": True}],
+)  # fmt: skip
+def test_pixels_are_pillows(size: tuple[int, int], options: dict[str, Any], portrait: Image.Image) -> None:
+    assert_as_pillow(encoded(portrait.resize(size), **options))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411", "Gray"])
+def test_pixels_are_pillows_whatever_the_subsampling(
+    size: tuple[int, int], subsampling: str, portrait: Image.Image
+) -> None:
+    grey = subsampling == "Gray"
+    pixels = np.array(portrait.resize(size).convert("L" if grey else "RGB")).reshape(size[1], size[0], -1)
+    colours = "GRAY" if grey else "RGB"
+    assert_as_pillow(simplejpeg.encode_jpeg(pixels, 80, colours, colorsubsampling=subsampling))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_pixels_are_pillows_where_later_scans_are_missing(mode: str, portrait: Image.Image) -> None:
+    content = encoded(portrait.convert(mode), progressive=True)
+    scans = [match.start() for match in re.finditer(b"\xff\xda\x00", content)]
+    assert len(scans) > 3
+    for scan in scans[1:]:
+        assert_as_pillow(content[:scan] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("transform", [0, 1, 2])
+@pytest.mark.parametrize("keep_rgb", [True, False])
+def test_pixels_are_pillows_whatever_adobe_says_of_the_colours(
+    transform: int, keep_rgb: bool, portrait: Image.Image
+) -> None:
+    content = encoded(portrait.resize((90, 60)), keep_rgb=keep_rgb)
+    adobe = b"\xff\xee\x00\x0eAdobe\x00\x64" + bytes(4) + bytes([transform])
+    for variant in (content[:2] + adobe + content[2:], content[:2] + adobe + content[20:]):  # with JFIF, and without
+        ours = decode(variant)
+        if ours is not None:
+            assert_as_pillow(variant)
+    assert decode(content[:2] + adobe + content[2:]) is not None
 
 
 def test_an_image_keeps_its_pixels_when_the_next_one_is_decoded(portrait: Image.Image) -> None:
@@ -49,13 +95,6 @@ def test_memory_is_decoded_into_again_once_its_image_is_gone(portrait: Image.Ima
     del first
     second = decode(encoded(portrait))
     assert second is not None and jpeg._scratch._kept is memory
-
-
-def test_grey_is_read_too(portrait: Image.Image) -> None:
-    content = encoded(portrait.convert("L"))
-    decoded = decode(content)
-    assert decoded is not None
-    assert np.array_equal(np.asarray(decoded.convert("L")), np.asarray(Image.open(io.BytesIO(content))))
 
 
 def test_what_is_not_plain_is_left_to_pillow(portrait: Image.Image) -> None:
