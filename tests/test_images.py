@@ -221,10 +221,13 @@ def test_a_truncated_jpeg_is_called_so(portrait: Image.Image) -> None:
     assert reason(encoded(portrait, "JPEG")[:5000]) == "truncated"
 
 
-def test_heic_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "brand", [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
+)
+def test_heic_names_the_package_to_install(brand: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(ImageError, match=r"pip install 'democlass\[heic\]'"):
-        read(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
+        read(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + b"\0" * 100)
 
 
 def test_heic_is_read_where_the_package_is_installed(portrait: Image.Image) -> None:

@@ -49,7 +49,8 @@ _REVERSE = {
 }
 """The others reverse themselves."""
 
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+"""All that pillow_heif takes: it is registered by the first such file, and must not change what becomes of others."""
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_DETAIL = 120
 
