@@ -3,6 +3,7 @@
 # make check    lint, format, types
 # make bench    measure speed beside the plain reference; nothing else should run meanwhile
 # make bench-serve    the same for the service
+# make fuzz     20,000 damaged images and 500 hostile requests, 15 minutes; FUZZ="--seed 7 --images 2000 --requests 100"
 #
 # Each sets up what it needs in .venv, from nothing but Python 3.10 or newer.
 # TORCH_INDEX=URL takes torch and torchvision from another package index, one of CPU builds for example.
@@ -12,7 +13,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench bench-serve clean
+.PHONY: run test check bench bench-serve fuzz clean
 
 run: $(VENV)/.installed
 	$(BIN)/classify examples/ --format table
@@ -30,6 +31,9 @@ bench: $(VENV)/.installed-dev
 
 bench-serve: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/serve.py $(BENCH)
+
+fuzz: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
