@@ -15,7 +15,8 @@ from democlass.results import Prediction
 
 Make = Callable[[Image.Image], Image.Image]
 
-SIZES = [(224, 224), (1, 1), (1, 300), (3000, 20), (20, 3000), (4032, 3024), (600, 800), (801, 599), (223, 500)]
+SIZES = [(224, 224), (1, 1), (1, 300), (3000, 20), (20, 3000), (4032, 3024), (3024, 4032), (600, 800), (801, 599),
+         (223, 500), (2371, 902), (1100, 2400), (3500, 1000)]  # fmt: skip
 
 MODES: dict[str, tuple[Make, str, dict[str, Any]]] = {
     "grey": (lambda image: image.convert("L"), "png", {}),

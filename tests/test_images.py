@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image
 
 from democlass.errors import ImageError
 from democlass.geometry import cut
@@ -70,8 +69,9 @@ def assert_alike(image: Image.Image, expected: Image.Image) -> None:
      ("TIFF", {"compression": "tiff_lzw"})],
 )  # fmt: skip
 def test_exif_orientation_is_applied_or_ignored(orientation: int, format_: str, options: dict[str, Any]) -> None:
-    if format_ == "AVIF" and not features.check("avif"):
-        pytest.skip("this Pillow has no AVIF")
+    Image.init()
+    if format_ not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {format_}")
     upright, stored, data = turned(orientation, format_, **options)
     assert_alike(read(data), upright)
     assert_alike(read(data, ignore_exif=True), stored)
@@ -100,16 +100,8 @@ def test_exif_that_cannot_be_read_turns_nothing() -> None:
     assert read(data).size == (16, 24)
 
 
-def premultiplied_grey() -> bytes:
-    """Return a TIFF of grey with premultiplied alpha."""
-    straight, premultiplied = (struct.pack("<HHIHH", 338, 3, 1, kind, 0) for kind in (2, 1))
-    return encoded(Image.new("LA", (4, 3)), "TIFF").replace(straight, premultiplied)
-
-
 def test_colours_that_pillow_cannot_convert_are_called_so() -> None:
-    with Image.open(io.BytesIO(premultiplied_grey())) as image:
-        assert image.mode == "La"
-    assert reason(premultiplied_grey()) == "unsupported pixels"
+    assert reason(Image.new("La", (4, 3))) == "unsupported pixels"
 
 
 MODES: dict[str, tuple[Callable[[Image.Image], Image.Image], str, dict[str, Any]]] = {
@@ -168,11 +160,16 @@ def with_alpha(image: Image.Image) -> Image.Image:
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 def test_every_format_and_mode_as_pillow_converts_it(name: str, portrait: Image.Image) -> None:
     make, format_, options = MODES[name]
-    if format_ == "QOI" and "QOI" not in Image.SAVE:
-        pytest.skip("this Pillow writes no QOI")
+    Image.init()
+    if format_ not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {format_}")
     data = encoded(make(portrait.resize((40, 30))), format_, **options)
-    with Image.open(io.BytesIO(data)) as image:
-        expected = np.asarray(image.convert("RGB"))
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            expected = np.asarray(image.convert("RGB"))
+    except OSError:  # YCbCr TIFFs are written by every Pillow, but read by new ones only
+        assert reason(data) in ("truncated", "damaged image")
+        return
     assert np.array_equal(np.asarray(read(data)), expected)
     with Image.open(io.BytesIO(data)) as image:
         assert np.array_equal(np.asarray(read(image)), expected)
