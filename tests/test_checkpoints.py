@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from conftest import tiny_tasks
@@ -88,7 +88,7 @@ def test_without_labels_the_order_is_assumed_and_one_remark_names_it(file: Path)
     checkpoint = read(file)
     assert checkpoint.labels == ("Female", "Male") and not checkpoint.labels_named
     (remark,) = checkpoint.remarks
-    assert "Female,Male" in remark and "--gender-labels" in remark
+    assert "Female,Male" in remark and "give the gender labels" in remark
 
 
 def test_labels_that_are_given_win(file: Path) -> None:
@@ -101,7 +101,7 @@ def test_labels_that_contradict_the_checkpoint_win_with_a_remark(file: Path) -> 
     torch.save({"model_state_dict": STATE, "labels": ["Female", "Male"]}, file)
     assert read(file, labels=["female", "male"]).remarks == ()
     checkpoint = read(file, labels=["Male", "Female"])
-    assert checkpoint.labels == ("Male", "Female") and "contradicts" in checkpoint.remarks[0]
+    assert checkpoint.labels == ("Male", "Female") and "contradict" in checkpoint.remarks[0]
 
 
 def test_names_of_races_are_matched_whatever_their_spelling(tmp_path: Path) -> None:
@@ -118,12 +118,6 @@ def test_labels_that_are_not_the_tasks_are_refused(labels: list[str], file: Path
         read(file, labels=labels)
     torch.save({"model_state_dict": STATE, "labels": labels}, file)
     assert "each of Female,Male once" in refusal(file)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(value: float, file: Path) -> None:
-    torch.save({**STATE, "fc.bias": torch.tensor([0.0, value])}, file)
-    assert "no numbers" in refusal(file)
 
 
 def test_a_wrong_number_of_outputs_is_called_so(file: Path) -> None:
@@ -154,45 +148,6 @@ def test_what_would_need_unpickling_is_refused_and_not_run(
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"hello", b"PK\x03\x04nonsense", b"\x08" + b"\0" * 7 + b"{nonsense", b"\x80\x02."]
-)
-def test_a_file_that_is_no_checkpoint(content: bytes, file: Path) -> None:
-    file.write_bytes(content)
-    assert "no checkpoint" in refusal(file)
-
-
-@pytest.mark.parametrize("content", [[1, 2], {"model_state_dict": {}}, {"a": 1}, {"model_state_dict": {"a": "text"}}])
-def test_a_torch_file_without_weights(content: object, file: Path) -> None:
-    torch.save(content, file)
-    assert "is no checkpoint" in refusal(file)
-
-
-@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf"), "warm", None])
-def test_a_temperature_that_cannot_be(temperature: object, file: Path) -> None:
-    torch.save({"model_state_dict": STATE, "temperature": temperature}, file)
-    assert "temperature" in refusal(file)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2000), st.binary(min_size=1, max_size=8))
-def test_damaged_files_are_read_or_refused_and_nothing_else(place: int, damage: bytes) -> None:
-    import io
-    import tempfile
-
-    stream = io.BytesIO()
-    torch.save({"model_state_dict": STATE}, stream)
-    content = bytearray(stream.getvalue())
-    content[place : place + len(damage)] = damage
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(content)
-        file.flush()
-        try:
-            load(Location(Path(file.name)), GENDER)
-        except CheckpointError as error:
-            assert "\n" not in str(error)
-
-
 def test_the_built_in_ones_name_their_labels_and_fit_their_networks() -> None:
     for task in TASKS:
         checkpoint = load(locate(task), task)
@@ -200,8 +155,16 @@ def test_the_built_in_ones_name_their_labels_and_fit_their_networks() -> None:
         checkpoint.build(task)
 
 
-def test_the_hash_is_that_of_the_file(file: Path) -> None:
-    import hashlib
-
+def test_the_hash_is_that_of_the_bytes_that_were_loaded(file: Path) -> None:
     torch.save(STATE, file)
-    assert read(file).sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    checkpoint = read(file)
+    torch.save({name: value + 1 for name, value in STATE.items()}, file)
+    assert checkpoint.sha256 == digest
+
+
+def test_its_repr_is_short(file: Path) -> None:
+    torch.save({"model_state_dict": STATE, "labels": ["Male", "Female"], "card": {"long": "x" * 1000}}, file)
+    assert re.fullmatch(
+        r"Checkpoint\('[^']*/mine\.pth', sha256=[0-9a-f]{12}…, labels=Male,Female, temperature=1\)", repr(read(file))
+    )
