@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
+from conftest import environment
 from democlass.checkpoints import load
 from democlass.locations import locate
 from democlass.tasks import TASKS, Task
@@ -30,6 +34,18 @@ def test_a_batch_norm_without_a_convolution_before_it_stays() -> None:
     before = copy.deepcopy(network)
     fold_batch_norms(network)
     assert [type(layer) for layer in network] == [type(layer) for layer in before]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN's limit is for x86")
+def test_bfloat16_is_not_native_where_onednn_may_not_use_it() -> None:
+    code = (
+        "import torch\n"
+        "from democlass.tuning import computes_natively\n"
+        "print(computes_natively(torch.device('cpu'), torch.bfloat16))\n"
+    )
+    limited = environment(ONEDNN_MAX_CPU_ISA="AVX2")
+    answer = subprocess.run([sys.executable, "-c", code], env=limited, capture_output=True, timeout=120)
+    assert answer.stdout == b"False\n", answer.stderr.decode()
 
 
 def test_float32_is_native_everywhere_and_half_precision_not_on_a_processor() -> None:

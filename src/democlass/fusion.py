@@ -7,6 +7,7 @@ for these networks; this takes no compiler and no minute's wait. docs/performanc
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -14,7 +15,12 @@ from torch.func import functional_call
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-_DTYPES = (torch.float32, torch.bfloat16)
+_CHECKS = {torch.float32: (32, 1e-3), torch.bfloat16: (224, 0.1)}
+"""How a fused network is checked, by number format: the side of the image in pixels, and how far logits may be
+apart, as a part of the largest. Rounding comes to 1e-6 and 0.02. In bfloat16 a small image takes longer than a large
+one, since oneDNN has to lay the weights out again for it.
+"""
+
 _OPERATIONS = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
 
 
@@ -25,7 +31,7 @@ def fusible(network: nn.Module, device: torch.device, dtype: torch.dtype) -> boo
         and not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
         and all(type(block) in (BasicBlock, Bottleneck) for block in _blocks(network))
         and device.type == "cpu"
-        and dtype in _DTYPES
+        and dtype in _CHECKS
         and platform.machine() in ("x86_64", "AMD64")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS)
@@ -33,22 +39,49 @@ def fusible(network: nn.Module, device: torch.device, dtype: torch.dtype) -> boo
 
 
 def fuse(network: ResNet, batch: torch.Size) -> nn.Module:
-    """Return a network that answers as `network` does; it owns the weights from then on, which `network` loses.
+    """Return a network that answers as `network` does, with a copy of its convolutions' weights.
 
     `batch` is the shape N x 3 x H x W of what it will be given; other sizes are answered too, perhaps more slowly.
+    Raises RuntimeError where this processor lacks the instructions for the number format.
     """
     shapes = _input_shapes(network, batch)
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, nn.Conv2d):
-            parent, _, own = name.rpartition(".")
-            setattr(network.get_submodule(parent), own, _Convolution(layer, shapes[name]))
+    fused = {
+        name: _Convolution(layer, shapes[name])
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d)
+    }
+    names = {module: name for name, module in network.named_modules()}
     return nn.Sequential(
-        _Stem(network),
-        *(_Block(block) for block in _blocks(network)),
+        _Stem(fused["conv1"], network.maxpool),
+        *(_Block(block, names[block], fused) for block in _blocks(network)),
         network.avgpool,
         nn.Flatten(1),
         network.fc,
     )
+
+
+def fuse_if_it_works(network: ResNet, batch: torch.Size) -> nn.Module | None:
+    """Return the fused network, or None where it fails on this processor or answers otherwise than `network`.
+
+    Both are asked once about one image, on one thread: this takes some ten milliseconds, and threads that wait for each
+    other on a busy machine would take far longer.
+    """
+    dtype = network.fc.bias.dtype
+    side, tolerance = _CHECKS[dtype]
+    noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    image = noise.to(dtype).contiguous(memory_format=torch.channels_last)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            fused = fuse(network, batch)
+            expected, found = network(image).float(), fused(image).float()
+    except RuntimeError:
+        return None
+    finally:
+        torch.set_num_threads(threads)
+    far = tolerance * max(1.0, float(expected.abs().max()))
+    return fused if torch.allclose(found, expected, rtol=0, atol=far, equal_nan=True) else None
 
 
 class _Convolution(nn.Module):
@@ -72,9 +105,9 @@ class _Convolution(nn.Module):
 
 
 class _Stem(nn.Module):
-    def __init__(self, network: ResNet) -> None:
+    def __init__(self, conv: nn.Module, pool: nn.Module) -> None:
         super().__init__()
-        self.conv, self.pool = network.conv1, network.maxpool
+        self.conv, self.pool = conv, pool
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         answer: torch.Tensor = self.pool(self.conv(x))
@@ -84,11 +117,11 @@ class _Stem(nn.Module):
 class _Block(nn.Module):
     """A residual block: ReLU after every convolution, after the last one on the sum with the block's input."""
 
-    def __init__(self, block: BasicBlock | Bottleneck) -> None:
+    def __init__(self, block: nn.Module, name: str, fused: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        *first, self.last = (layer for name, layer in block.named_children() if name.startswith("conv"))
+        *first, self.last = (fused[f"{name}.{own}"] for own, _ in block.named_children() if own.startswith("conv"))
         self.first = nn.ModuleList(first)
-        self.downsample = block.downsample[0] if block.downsample is not None else None
+        self.downsample = fused.get(f"{name}.downsample.0")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         inner = x

@@ -11,7 +11,7 @@ from torch import nn
 
 from democlass.checkpoints import Checkpoint
 from democlass.errors import DemoclassError, DeviceError
-from democlass.fusion import fuse, fusible
+from democlass.fusion import fuse_if_it_works, fusible
 from democlass.settings import Precision
 from democlass.tasks import IMAGENET_MEAN, IMAGENET_STD, SIDE, Geometry, Task
 from democlass.tuning import computes_natively, fold_batch_norms
@@ -30,24 +30,30 @@ _DTYPES = {
     Precision.FLOAT16: torch.float16,
 }
 
+_NOT_FUSED = "fused networks do not work on this processor: plain ones are used, which answer the same, more slowly"
+
 Batch = Mapping[Geometry, torch.Tensor]
 """RGB uint8 N x SIDE x SIDE x 3 for each geometry, in the processor's memory."""
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device by its name; `auto` is the first that is there of cuda, mps, cpu. Raises DeviceError."""
+    """Return the device by its name; `auto` is cuda where there is one, else cpu. Raises DeviceError.
+
+    mps is used only where it is asked for by name: nothing here has been run on one.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"--device {name} is none of auto, cpu, cuda, cuda:N, mps") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"--device {name}: {torch.cuda.device_count()} such GPUs are here; --device cpu always works")
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"device {name!r} is none of auto, cpu, cuda, cuda:N, mps")
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise DeviceError(f"device {name}: PyTorch finds {count} such GPUs here; the device cpu always works")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("--device mps: there is none here; --device cpu always works")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"--device {name} is none of auto, cpu, cuda, cuda:N, mps")
+        raise DeviceError("device mps: there is none here; the device cpu always works")
     return device
 
 
@@ -60,7 +66,7 @@ class Networks:
     """The networks of all tasks, ready to answer.
 
     Batches always go through in one fixed size, short ones padded: in batches of one size an image's digits do not
-    depend on its neighbours, its place, or where a run was broken off.
+    depend on its neighbours, its place, or where a run was broken off. `remarks` are what a user should be warned of.
     """
 
     def __init__(
@@ -83,11 +89,22 @@ class Networks:
         # What is compiled is compiled for a number of threads, and a GPU is best asked by one.
         self.streams = min(self._threads, _MOST_STREAMS) if device.type == "cpu" and not compiled else 1
         self.geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
+        self.remarks: list[str] = []
         self._modules = {task.name: self._tuned(self.checkpoints[task.name].build(task), compiled) for task in tasks}
         self._order = {task.name: _canonical_order(task, self.checkpoints[task.name]) for task in tasks}
         self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
         self._pass_size = self.batch_size
+        if device.type == "cpu" and not computes_natively(device, self._dtype):
+            self.remarks.append(
+                f"this processor has no instructions for {precision.value}: float32 is faster here and more exact"
+            )
+
+    def __repr__(self) -> str:
+        """Return one line: the tasks, the device, the number format and the size of batches."""
+        names = ", ".join(task.name for task in self.tasks)
+        options = f"device={self.device}, precision={self.precision.value}, batch_size={self.batch_size}"
+        return f"Networks({names}; {options})"
 
     def new_batch(self) -> dict[Geometry, torch.Tensor]:
         """Return an empty batch to be filled; pinned where a GPU will copy from it."""
@@ -116,11 +133,12 @@ class Networks:
         while True:
             try:
                 return self._predict_in_passes(batch, padded)
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
                 if self._pass_size == 1:
-                    raise DemoclassError(
-                        f"{self.device} has too little memory for one image: try --device cpu"
-                    ) from None
+                    advice = "end other programs" if self.device.type == "cpu" else "try the device cpu"
+                    raise DemoclassError(f"{self.device} has too little memory for one image: {advice}") from None
             self._halve()
 
     def _halve(self) -> None:
@@ -153,7 +171,8 @@ class Networks:
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Copy uint8 N x H x W x 3 to the device; return it normalised, N x 3 x H x W, channels last."""
-        moved = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        # Only cuda keeps a pinned source until its copy is done; on mps such a copy may read what was written since.
+        moved = pixels.to(self.device, non_blocking=self.device.type == "cuda").permute(0, 3, 1, 2)
         return moved.float().div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
 
     def _tuned(self, network: nn.Module, compiled: bool) -> nn.Module:
@@ -162,8 +181,17 @@ class Networks:
         if compiled:
             placed.compile(options={"freezing": True})
         elif fusible(placed, self.device, self._dtype):
-            return fuse(placed, torch.Size((self.batch_size, 3, SIDE, SIDE)))
+            fused = fuse_if_it_works(placed, torch.Size((self.batch_size, 3, SIDE, SIDE)))
+            if fused is not None:
+                return fused
+            if _NOT_FUSED not in self.remarks:
+                self.remarks.append(_NOT_FUSED)
         return placed
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether a device has too little memory; a processor's allocator has no exception of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _exact_cudnn() -> AbstractContextManager[None]:

@@ -35,6 +35,9 @@ def computes_natively(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def _processor_has_bfloat16() -> bool:
-    # No public question existed before torch 2.9 or so; the private ones are asked where they exist.
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+    # There is no public function in torch 2.6 to 2.14 that tells; the private ones are asked where they exist. The
+    # first two know the processor, the last one what oneDNN may use of it (ONEDNN_MAX_CPU_ISA limits that).
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    has_it = any(getattr(torch.cpu, name, lambda: False)() for name in names)
+    may_use_it = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    return has_it and bool(may_use_it())
