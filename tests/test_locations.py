@@ -33,7 +33,9 @@ def test_a_folder_takes_the_place_of_the_built_in_one_and_a_file_of_both(tmp_pat
 
 
 def test_a_missing_checkpoint_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"perceived race.*--race-checkpoint FILE.*best_model\.pth"):
+    with pytest.raises(
+        CheckpointError, match=r"perceived race.*\(option --weights\): give a race checkpoint.*best_model\.pth"
+    ):
         locate(RACE, folder=Location(tmp_path, "option --weights"))
 
 

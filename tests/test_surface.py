@@ -20,12 +20,25 @@ WHERE_PEOPLE_READ = ["README.md", "MODEL_CARD.md"]
 
 def test_the_public_surface_is_what_is_listed() -> None:
     assert democlass.__all__ == [
-        *("CheckpointError", "Classifier", "DemoclassError", "DeviceError", "ImageError"),
-        *("Outcome", "Prediction", "UsageError", "to_frame", "__version__"),
+        *("CheckpointError", "Classifier", "DemoclassError", "DeviceError", "ImageError", "MissingExtraError"),
+        *("Outcome", "OutputError", "Prediction", "UsageError", "WriteError", "to_frame", "__version__"),
     ]
     assert all(getattr(democlass, name) for name in democlass.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         democlass.nonsense  # noqa: B018
+
+
+def test_every_exception_can_be_imported_from_the_package() -> None:
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            assert name in democlass.__all__ and getattr(democlass, name) is kind
+
+
+def test_a_predictions_repr_is_short() -> None:
+    sure = democlass.Outcome("Male", {"Female": 0.125, "Male": 0.875})
+    assert repr(democlass.Prediction("a\nb.jpg", {"gender": sure})) == r"Prediction('a\nb.jpg', gender=Male 0.88)"
+    failed = democlass.Prediction(None, error="empty file: it has no bytes")
+    assert repr(failed) == "Prediction(None, error='empty file: it has no bytes')"
 
 
 def test_importing_the_package_is_light() -> None:

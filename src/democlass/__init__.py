@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from democlass.errors import DemoclassError as DemoclassError
     from democlass.errors import DeviceError as DeviceError
     from democlass.errors import ImageError as ImageError
+    from democlass.errors import MissingExtraError as MissingExtraError
+    from democlass.errors import OutputError as OutputError
     from democlass.errors import UsageError as UsageError
+    from democlass.errors import WriteError as WriteError
     from democlass.results import Outcome as Outcome
     from democlass.results import Prediction as Prediction
     from democlass.results import to_frame as to_frame
@@ -27,9 +30,12 @@ _HOMES = {
     "DemoclassError": "errors",
     "DeviceError": "errors",
     "ImageError": "errors",
+    "MissingExtraError": "errors",
     "Outcome": "results",
+    "OutputError": "errors",
     "Prediction": "results",
     "UsageError": "errors",
+    "WriteError": "errors",
     "to_frame": "results",
 }
 

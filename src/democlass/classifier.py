@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from democlass.arguments import by_task, check_labels, check_paths, check_tasks
 from democlass.checkpoints import load as load_checkpoint
 from democlass.errors import ImageError, UsageError
 from democlass.images import Input, Pixels
@@ -25,7 +26,15 @@ from democlass.locations import Location, locate
 from democlass.networks import Networks, pick_device, quickest_precision
 from democlass.ordered import ordered
 from democlass.results import Outcome, Prediction
-from democlass.settings import DECODE_TIMEOUT, Precision, Settings
+from democlass.settings import (
+    DECODE_TIMEOUT,
+    MAX_WORKERS,
+    Precision,
+    Settings,
+    check_flag,
+    check_integer,
+    parse_precision,
+)
 from democlass.tasks import TASKS, Geometry, Task
 
 if TYPE_CHECKING:
@@ -79,7 +88,7 @@ class Classifier:
         weights: str | os.PathLike[str] | None = None,
         checkpoints: Mapping[str, str | os.PathLike[str]] | None = None,
         labels: Mapping[str, Sequence[str]] | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: Precision | str | None = None,
         batch_size: int | None = None,
         fast: bool = False,
@@ -105,14 +114,20 @@ class Classifier:
 
         Raises CheckpointError, DeviceError, UsageError.
         """
-        folder = None if weights is None else Location(Path(weights), "weights")
-        files = {name: Location(Path(file), "checkpoints") for name, file in (checkpoints or {}).items()}
+        check_tasks(tasks)
+        checkpoints = by_task("checkpoints", checkpoints, tasks)
+        check_paths(weights, checkpoints)
+        labels = by_task("labels", labels, tasks)
+        check_labels(labels)
+        check_flag("isolated", isolated)
+        if workers is not None:
+            workers = check_integer("workers", workers, least=0, most=MAX_WORKERS)
+        folder = None if weights is None else Location(Path(weights), "argument weights")
+        files = {name: Location(Path(file), "argument checkpoints") for name, file in checkpoints.items()}
         locations = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in tasks}
-        if precision is not None and precision not in list(Precision):
-            raise UsageError(f"a precision of {precision}: it is one of {', '.join(Precision)}")
         settings = Settings(
-            device=device,
-            precision=None if precision is None else Precision(precision),
+            device=str(device) if isinstance(device, torch.device) else device,
+            precision=None if precision is None else parse_precision(precision),
             batch_size=batch_size,
             fast=fast,
             compile=compile,
@@ -168,6 +183,8 @@ class Classifier:
             batch_size=settings.batch_size,
             compiled=settings.compile,
         )
+        for remark in networks.remarks:
+            warn(remark)
         for checkpoint in read.values():
             for remark in checkpoint.remarks:
                 warn(remark)
@@ -241,6 +258,10 @@ class Classifier:
                 predictions.append(_prediction(path, next(answers)))
         return predictions
 
+    def __repr__(self) -> str:
+        """Return one line: the tasks, the device, the number format, the size of batches and the workers."""
+        return f"Classifier({self.networks!r}, workers={self.workers})"
+
     def _outcomes(self, images: Sequence[Pixels], padded: bool) -> list[dict[str, Outcome]]:
         if not images:
             return []
@@ -262,7 +283,7 @@ class Classifier:
 
 def _prediction(path: str | None, outcomes: dict[str, Outcome]) -> Prediction:
     if any(math.isnan(p) for outcome in outcomes.values() for p in outcome.probabilities.values()):
-        return Prediction(path, error="no answer: the networks gave no numbers; --precision float32 may help")
+        return Prediction(path, error="no answer: the networks gave no numbers; the precision float32 may help")
     return Prediction(path, outcomes)
 
 

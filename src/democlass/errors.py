@@ -23,7 +23,10 @@ class DemoclassError(Exception):
 
 
 class UsageError(DemoclassError):
-    """What was asked for can't be right: an option, a source, a combination."""
+    """What was asked for can't be right: an option, a source, a combination.
+
+    An argument of `Classifier.load` that has a wrong type or value raises it too, so that one `except` catches all.
+    """
 
     exit_code = 2
 

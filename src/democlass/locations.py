@@ -11,7 +11,7 @@ from democlass.tasks import Task
 
 @dataclass(frozen=True)
 class Location:
-    """Where a task's checkpoint lies, and why that one is in use: the option, the environment, or built in."""
+    """Where a task's checkpoint lies, and why that one is in use: an option or argument, the environment, built in."""
 
     path: Path
     why: str = "built in"
@@ -38,6 +38,6 @@ def locate(task: Task, *, file: Location | None = None, folder: Location | None 
     if not location.path.is_file():
         raise CheckpointError(
             f"no checkpoint for {task.title} at {location.path} ({location.why}): "
-            f"give --{task.name}-checkpoint FILE, or --weights DIR with a {task.checkpoint} in it"
+            f"give a {task.name} checkpoint, or a folder of weights with a {task.checkpoint} in it"
         )
     return location

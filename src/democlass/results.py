@@ -46,6 +46,13 @@ class Prediction:
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     error: str | None = None
 
+    def __repr__(self) -> str:
+        """Return one line: the name, and the label and confidence of each task, or the error."""
+        said = [f"{name}={outcome.label} {outcome.confidence:.2f}" for name, outcome in self.outcomes.items()]
+        if self.error is not None:
+            said.append(f"error={self.error!r}")
+        return f"Prediction({', '.join([repr(self.path), *said])})"
+
     @property
     def status(self) -> str:
         """`ok` or `error`."""
