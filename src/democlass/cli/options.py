@@ -5,19 +5,20 @@ A command takes a dataclass of them as a parameter; `expand` shows Typer its fie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from democlass.errors import UsageError
+from democlass.cli.expand import PerTask, option_name, parameter_name
+from democlass.errors import CheckpointError, UsageError
 from democlass.locations import Location, locate
 from democlass.output import Intent
-from democlass.settings import DECODE_TIMEOUT, MAX_PIXELS, Precision, Settings
+from democlass.settings import DECODE_TIMEOUT, MAX_BATCH, MAX_PIXELS, MAX_WORKERS, Precision, Settings
 from democlass.sources import Walk
-from democlass.tasks import TASKS
+from democlass.tasks import TASKS, Task
 
 _NETWORKS, _RUN, _IMAGES, _OUTPUT, _FOLDERS = "Networks", "Run", "Images", "Output", "Folders"
 
@@ -37,6 +38,19 @@ class OutputFormat(str, Enum):
     PARQUET = "parquet"
 
 
+def _checkpoint_option(task: Task) -> Any:
+    return _option(option_name(task.name, "checkpoint"), panel=_NETWORKS,
+                   env=parameter_name(task.name, "checkpoint").upper(), metavar="FILE",
+                   help=f"Checkpoint for {task.title}. Default: the one in --weights.")  # fmt: skip
+
+
+def _labels_option(task: Task) -> Any:
+    return _option(option_name(task.name, "labels"), panel=_NETWORKS,
+                   env=parameter_name(task.name, "labels").upper(), metavar="A,B" + ",…" * (len(task.labels) > 2),
+                   help=f"Labels of the {task.name} network's outputs, in order, with commas between. "
+                   "Default: what the checkpoint says.")  # fmt: skip
+
+
 @dataclass(frozen=True)
 class NetworkOptions:
     """Which checkpoints are used."""
@@ -44,43 +58,26 @@ class NetworkOptions:
     weights: Annotated[
         Path | None,
         _option("--weights", panel=_NETWORKS, env="WEIGHTS", metavar="DIR",
-                help="Folder with model_checkpoint.pth (gender) and best_model.pth (race). Default: built in."),
+                help=f"Folder with {', '.join(f'{task.checkpoint} ({task.name})' for task in TASKS)}. "
+                "Default: built in."),
     ] = None  # fmt: skip
-    gender_checkpoint: Annotated[
-        Path | None,
-        _option("--gender-checkpoint", panel=_NETWORKS, env="GENDER_CHECKPOINT", metavar="FILE",
-                help="Checkpoint of the ResNet18 for perceived gender. Default: the one in --weights."),
-    ] = None  # fmt: skip
-    race_checkpoint: Annotated[
-        Path | None,
-        _option("--race-checkpoint", panel=_NETWORKS, env="RACE_CHECKPOINT", metavar="FILE",
-                help="Checkpoint of the ResNet50 for perceived race. Default: the one in --weights."),
-    ] = None  # fmt: skip
-    gender_labels: Annotated[
-        str | None,
-        _option("--gender-labels", panel=_NETWORKS, env="GENDER_LABELS", metavar="A,B",
-                help="Order of the gender network's outputs, as in Male,Female. Default: what the checkpoint says."),
-    ] = None  # fmt: skip
-    race_labels: Annotated[
-        str | None,
-        _option("--race-labels", panel=_NETWORKS, env="RACE_LABELS", metavar="A,B,…",
-                help="Order of the race network's outputs. Default: what the checkpoint says."),
-    ] = None  # fmt: skip
+    checkpoints: Annotated[dict[str, Path], PerTask("checkpoint", Path, _checkpoint_option)] = field(
+        default_factory=dict
+    )
+    label_orders: Annotated[dict[str, str], PerTask("labels", str, _labels_option)] = field(default_factory=dict)
 
     def locations(self, context: typer.Context) -> dict[str, Location]:
         """Return where each task's checkpoint is, and why that one is in use. Raises CheckpointError."""
-        files = {}
-        for task in TASKS:
-            name = f"{task.name}_checkpoint"
-            if (file := getattr(self, name)) is not None:
-                files[task.name] = Location(file, _origin(context, name))
+        files = {
+            name: Location(file, _origin(context, parameter_name(name, "checkpoint")))
+            for name, file in self.checkpoints.items()
+        }
         folder = None if self.weights is None else Location(self.weights, _origin(context, "weights"))
-        return {task.name: locate(task, file=files.get(task.name), folder=folder) for task in TASKS}
+        return {task.name: _locate(task, files.get(task.name), folder) for task in TASKS}
 
     def labels(self) -> dict[str, list[str]]:
         """Return the labels given, by task."""
-        given = {task.name: getattr(self, f"{task.name}_labels") for task in TASKS}
-        return {name: text.split(",") for name, text in given.items() if text is not None}
+        return {name: text.split(",") for name, text in self.label_orders.items()}
 
 
 @dataclass(frozen=True)
@@ -89,10 +86,9 @@ class SettingsOptions:
 
     device: Annotated[
         str,
-        _option(
-            "--device", panel=_RUN, env="DEVICE", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the networks run."
-        ),
-    ] = "auto"
+        _option("--device", panel=_RUN, env="DEVICE", metavar="auto|cpu|cuda|cuda:N|mps",
+                help="Where the networks run. auto: cuda where there is one, else cpu."),
+    ] = "auto"  # fmt: skip
     batch_size: Annotated[
         str,
         _option("--batch-size", panel=_RUN, env="BATCH_SIZE", metavar="auto|N",
@@ -101,7 +97,7 @@ class SettingsOptions:
     ] = "auto"  # fmt: skip
     workers: Annotated[
         int | None,
-        _option("--workers", panel=_RUN, env="WORKERS", min=0, metavar="N",
+        _option("--workers", panel=_RUN, env="WORKERS", min=0, max=MAX_WORKERS, metavar="N",
                 help="Images decoded at once, ahead of the networks; 0 decodes between batches. "
                 "Default: one a processor, at most 8."),
     ] = None  # fmt: skip
@@ -153,9 +149,13 @@ class SettingsOptions:
     def _batch_size(self) -> int | None:
         if self.batch_size == "auto":
             return None
-        if not self.batch_size.isdecimal() or int(self.batch_size) < 1:
-            raise UsageError(f"--batch-size {self.batch_size}: it is auto, or 1 or more")
-        return int(self.batch_size)
+        try:
+            number = int(self.batch_size)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= MAX_BATCH:
+            raise UsageError(f"--batch-size {self.batch_size[:60]}: it is auto, or 1 or more, at most {MAX_BATCH}")
+        return number
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,14 @@ class RunOptions(NetworkOptions, SettingsOptions, FolderOptions, OutputOptions):
     def settings(self) -> Settings:
         """Return what of this changes numbers or rows."""
         return replace(super().settings(), min_confidence=self.min_confidence)
+
+
+def _locate(task: Task, file: Location | None, folder: Location | None) -> Location:
+    try:
+        return locate(task, file=file, folder=folder)
+    except CheckpointError as error:
+        options = f"{option_name(task.name, 'checkpoint')} FILE, --weights DIR"
+        raise CheckpointError(f"{error} ({options})") from None
 
 
 def _origin(context: typer.Context, parameter: str) -> str:
