@@ -7,6 +7,9 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+import torch
+
 from conftest import REPOSITORY, Run, in_terminal
 
 WEIGHTS = REPOSITORY / "weights"
@@ -37,16 +40,72 @@ def test_why_each_is_in_use(classify: Run, tmp_path: Path) -> None:
     assert answer["race"]["path"] == "mine/best_model.pth"
 
 
-def test_a_person_reads_perceived(classify: Run) -> None:
-    said = classify("weights").stdout.decode()
-    assert "perceived gender" in said and "perceived race" in said and "Latino_Hispanic" in said
+def shown(*words: str, cwd: Path, width: int) -> str:
+    """Return the text that the command shows on a terminal, without its styles."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", in_terminal("weights", *words, cwd=cwd, width=width))
 
 
-def test_a_card_is_an_outline_that_fits_a_narrow_terminal(tmp_path: Path) -> None:
-    said = in_terminal("weights", cwd=tmp_path, width=80)
+@pytest.mark.parametrize("width", [80, 50])
+def test_both_fit_a_screen_of_24_lines_and_nothing_is_cut(width: int) -> None:
+    said = shown("--weights", "weights", cwd=REPOSITORY, width=width)
+    lines = said.splitlines()
+    assert len(lines) < 24 and all(len(line) <= width for line in lines)
+    flat = " ".join(said.split())
+    for text in ("perceived gender", "perceived race", "Female, Male", "Latino_Hispanic", "option --weights"):
+        assert text in flat
+    assert len(re.findall(r"sha256 +[0-9a-f]{12}…", said)) == 2
+    assert len(re.findall(r"temperature +[\d.]+", said)) == 2
+    assert len(re.findall(r"accuracy \d\d\.\d% \(\d\d\.\d% to \d\d\.\d%\) of [\d,]+ images of \S+", flat)) == 2
+    assert lines[-1].startswith("--verbose shows the whole card")
+
+
+def test_verbose_shows_the_whole_card_as_an_outline_that_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    said = shown("--verbose", cwd=tmp_path, width=80)
     assert re.search(r"^ {4}groups *\r?$", said, re.MULTILINE)
     assert re.search(r"^ {4}step \d+, size \d+, accuracy 0\.\d+", said, re.MULTILINE)
     assert re.search(r"^ {10}Black: \d\d\.\d%", said, re.MULTILINE)
+    assert len(re.findall(r"sha256 +[0-9a-f]{64}", said)) == 2 and "--verbose" not in said
+
+
+SHARE = {"share": 0.5, "low": 0.4, "high": 0.6, "n": 10}
+ODD = {
+    "tensor": torch.zeros(3),
+    "nan": float("nan"),
+    "long": 10**400,
+    "bytes": b"\xff",
+    7: {None: "x"},
+    "text": "line\nbreak \x1b[31m \ud800",
+    "shares": [SHARE | {"share": "much"}, SHARE | {"n": None}, SHARE],
+    "evaluation": {"accuracy": SHARE | {"low": [1]}, "data": "val.csv"},
+    "choose": {"accuracy": 0.75},
+}
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    content = torch.load(WEIGHTS / "model_checkpoint.pth", weights_only=True)
+    torch.save({**content, "card": ODD}, tmp_path / "odd.pth")
+    return tmp_path / "odd.pth"
+
+
+def test_a_card_of_odd_values_is_shown(classify: Run, odd: Path) -> None:
+    for words in ((), ("--verbose",)):
+        result = classify("weights", "--gender-checkpoint", odd, *words)
+        assert result.returncode == 0 and not result.stderr
+        said = result.stdout.decode()
+        assert "\x1b" not in said
+        assert ("tensor: (Tensor)" in said and "nan: nan" in said and r"line\nbreak \x1b[31m" in said) == bool(words)
+        assert ("accuracy     75.0% of data that is not named, after training" in said) == (not words)
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def test_json_is_valid_whatever_a_card_holds(classify: Run, odd: Path) -> None:
+    result = classify("weights", "--format", "json", "--gender-checkpoint", odd)
+    card = json.loads(result.stdout, parse_constant=refuse_constant)["gender"]["card"]
+    assert (card["tensor"], card["nan"], card["long"], card["7"]) == ("(Tensor)", "nan", "(int)", {"None": "x"})
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(classify: Run) -> None:

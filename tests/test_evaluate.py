@@ -177,7 +177,7 @@ def test_figures_go_on_the_cards_of_the_checkpoints_judged(classify: Run, tmp_pa
         shutil.copy(REPOSITORY / "weights" / name, tmp_path)
     done = classify("evaluate", "labels.csv", "--root", str(EXAMPLES), "--weights", ".", "--card", "--quiet")
     assert done.returncode == 0, done.stderr.decode()
-    shown = classify("weights", "--weights", ".").stdout.decode()
+    shown = classify("weights", "--weights", ".", "--verbose").stdout.decode()
     assert re.search(r"evaluation *\n +data: labels\.csv", shown) and re.search(r"accuracy: \d.*% .* of 1\b", shown)
     refused = classify("evaluate", "labels.csv", "--predictions", "x.csv", "--card")
     assert refused.returncode == 2 and b"leave --predictions out" in refused.stderr

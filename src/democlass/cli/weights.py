@@ -15,6 +15,12 @@ from democlass.cli.options import NetworkOptions
 from democlass.tasks import TASKS
 
 app = typer.Typer(add_completion=False)
+_SHORT = 12
+"""Characters of a SHA-256 that tell checkpoints apart."""
+
+_LONGEST = 120
+"""Characters of a line that is taken from a card, which may hold any text."""
+
 _OPENS = (Mapping, list, tuple)
 
 
@@ -31,15 +37,21 @@ def weights(
     context: typer.Context,
     networks: NetworkOptions,
     shown_as: Annotated[ShownAs, typer.Option("--format", "-f", help="What the answer is written as.")] = ShownAs.TABLE,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the whole SHA-256 and the whole card, as JSON always does.")
+    ] = False,
 ) -> int:
-    """Show which checkpoints are in use and why: file, SHA-256, labels in output order, temperature, card."""
+    """Show which checkpoints are in use and why: file, SHA-256, labels in output order, temperature, accuracy.
+
+    The accuracy is what the checkpoint's card says: agreement with annotators, as `classify evaluate` measured it.
+    """
     described = _describe(context, networks)
     if shown_as is ShownAs.JSON:
         from democlass.writers import json_line
 
         sys.stdout.buffer.write(json_line(described) + b"\n")
     else:
-        _print(described)
+        _print(described, verbose)
     return 0
 
 
@@ -68,7 +80,7 @@ def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any
     return described
 
 
-def _print(described: dict[str, Any]) -> None:
+def _print(described: dict[str, Any], verbose: bool) -> None:
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
@@ -84,15 +96,45 @@ def _print(described: dict[str, Any]) -> None:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
-        for name in ("path", "why", "sha256", "temperature"):
-            grid.add_row(name, Text(visible(str(checkpoint[name]))))
-        assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint names none)"
-        grid.add_row("labels", Text(", ".join(checkpoint["labels"]) + assumed))
-        if not checkpoint["card"]:
-            grid.add_row("card", "none in the file")
+        for name, text in _summary(checkpoint, verbose):
+            grid.add_row(name, Text(visible(text)))
         out.print(grid)
-        for depth, line in _lines("card", checkpoint["card"]) if checkpoint["card"] else ():
-            out.print(Padding(Text(visible(line), overflow="fold"), (0, 0, 0, 2 * depth)))
+        if verbose and checkpoint["card"]:
+            for depth, line in _lines("card", checkpoint["card"]):
+                out.print(Padding(Text(visible(line), overflow="fold"), (0, 0, 0, 2 * depth)))
+    if not verbose:
+        out.print()
+        out.print(Text("--verbose shows the whole card of each checkpoint.", style="dim"))
+
+
+def _summary(checkpoint: dict[str, Any], verbose: bool) -> Iterator[tuple[str, str]]:
+    """Yield the lines about one checkpoint, each with its name."""
+    digest = checkpoint["sha256"]
+    yield "path", checkpoint["path"]
+    yield "why", checkpoint["why"]
+    yield "sha256", digest if verbose else f"{digest[:_SHORT]}…"
+    yield "temperature", str(checkpoint["temperature"])
+    assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint names none)"
+    yield "labels", ", ".join(checkpoint["labels"]) + assumed
+    if not checkpoint["card"]:
+        yield "card", "none in the file"
+    elif not verbose:
+        yield "accuracy", _accuracy(checkpoint["card"])
+
+
+def _accuracy(card: Mapping[str, Any]) -> str:
+    """Return the accuracy of an evaluation, else that of the training's own check, with the data it was found on."""
+    evaluation, choose = card.get("evaluation"), card.get("choose")
+    if isinstance(evaluation, Mapping) and _is_share(evaluation.get("accuracy")):
+        images = "image" if evaluation["accuracy"]["n"] == 1 else "images"
+        return _cut(f"{_said(evaluation['accuracy'])} {images} of {evaluation.get('data', 'data that is not named')}")
+    if isinstance(choose, Mapping) and _is_number(choose.get("accuracy")):
+        return _cut(f"{choose['accuracy']:.1%} of {card.get('chosen on', 'data that is not named')}, after training")
+    return "not in the card"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
@@ -109,12 +151,16 @@ def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
 
 
 def _said(value: Any) -> str:
-    if isinstance(value, Mapping) and _is_share(value):
+    if _is_share(value):
         return f"{value['share']:.1%} ({value['low']:.1%} to {value['high']:.1%}) of {value['n']:,}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_said(each)}" for name, each in value.items()) or "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _is_share(value: Mapping[Any, Any]) -> bool:
-    return {"share", "low", "high", "n"} <= value.keys()
+def _is_share(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(_is_number(value.get(name)) for name in ("share", "low", "high", "n"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
