@@ -125,7 +125,8 @@ def from_row(row: Mapping[str, Any], tasks: Sequence[Task] = TASKS) -> Predictio
     if error is None:
         for task in tasks:
             probabilities = {label: float(row[f"{task.name}_{label}"]) for label in task.labels}
-            outcomes[task.name] = Outcome(str(row[task.name]), probabilities)
+            outcome = Outcome.choose(probabilities)
+            outcomes[task.name] = Outcome(str(row.get(task.name) or outcome.label), probabilities)
     return Prediction(_original_path(row), outcomes, error)
 
 
