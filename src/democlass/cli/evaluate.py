@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator
-from contextlib import contextmanager
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from democlass.cli import console
 from democlass.cli.expand import expand
+from democlass.cli.interrupt import ReaderGone
 from democlass.cli.labels import LabelsOptions
 from democlass.cli.options import NetworkOptions, SettingsOptions
 from democlass.cli.progress import Progress
 from democlass.errors import UsageError, WriteError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = typer.Typer(add_completion=False)
 _DATA, _OUTPUT = "Data", "Output"
@@ -57,6 +62,9 @@ def evaluate(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", rich_help_panel=_OUTPUT, help="All figures, as a page with pictures.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=_OUTPUT, help="Replace output files that exist.")
+    ] = False,
 ) -> int:
     """Judge perceived gender and perceived race against labels that people gave: everyone, and each group.
 
@@ -65,13 +73,28 @@ def evaluate(
     """
     if card and predictions is not None:
         raise UsageError("--card is for checkpoints that are judged now: leave --predictions out")
+    from democlass.evaluate.outputs import is_same_file
+    from democlass.evaluate.reports import Reports
+
+    if predictions is not None and is_same_file(predictions, labels):
+        raise UsageError(f"{labels} is given as labels and as predictions: they would all agree")
+
+    reports = Reports(out=out, html=html, markdown=markdown)
+    locations = networks.locations(context) if predictions is None else {}
+    checkpoints = {name: location.path for name, location in locations.items()}
+    reports.check(_inputs(labels, predictions, checkpoints), overwrite=overwrite)
+    if card:
+        from democlass.evaluate.cards import check_cards
+
+        check_cards(checkpoints)
     truth = data.read(labels)
+    reports.refuse_images(example.path for example in truth.examples)
     source: Any = predictions
     if predictions is None:
         from democlass.classifier import Classifier
 
         source = Classifier.build(
-            networks.locations(context),
+            locations,
             settings.settings(),
             labels=networks.labels(),
             workers=settings.workers,
@@ -82,69 +105,97 @@ def evaluate(
 
     with Progress(len(truth.examples), shown=predictions is None and not settings.quiet) as progress:
         found = evaluate(truth, source, progress.advance)
+    for reason, count in found["unused"].items():
+        console.warn(f"{predictions}: {count:,} predictions {reason} are not used")
     for task in found["tasks"].values():
         for reason, count in task["lacking"].items():
             console.warn(f"{task['title']}: {count:,} images {reason} are not judged")
-    if out is not None:
-        with _writing(out):
-            out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
-    if html is not None:
-        from democlass.evaluate.page import page
-
-        with _writing(html):
-            html.write_text(page(found), encoding="utf-8", errors="backslashreplace")
-    if markdown is not None:
-        from democlass.evaluate.markdown import write
-
-        with _writing(markdown):
-            write(found, markdown)
-    _print(found)
-    if card:
-        _write_on_cards(found)
+    try:
+        reports.write(found)
+    except WriteError:  # a full disk must not cost the figures of a long run
+        with suppress(ReaderGone):
+            _finish(found, card=card)
+        raise
+    _finish(found, card=card)
     return 0
 
 
-def _write_on_cards(found: dict[str, Any]) -> None:
-    from democlass.checkpoint_files import write_on_card
+def _inputs(labels: Path, predictions: Path | None, checkpoints: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
+    """Yield each file that is read, with what it is."""
+    yield "the labels file", labels
+    for name, path in checkpoints.items():
+        yield f"the checkpoint for {name}", path
+    if predictions is not None:
+        from democlass.evaluate.predictions import record_path
 
-    for name, checkpoint in found["checkpoints"].items():
-        if name in found["tasks"]:
-            said = {key: value for key, value in found["tasks"][name].items() if key not in ("title", "coverage")}
-            said["calibration"] = {key: said["calibration"][key] for key in ("ece", "nll", "brier")}
-            write_on_card(Path(checkpoint["path"]), "evaluation", {"data": Path(found["labels"]).name, **said})
-            console.complain(f"card        {checkpoint['path']}")
+        yield "the predictions", predictions
+        yield "the record of the predictions", record_path(predictions)
 
 
-@contextmanager
-def _writing(file: Path) -> Generator[None]:
+def _finish(found: dict[str, Any], *, card: bool) -> None:
+    if card:
+        from democlass.evaluate.cards import write_cards
+
+        for path in write_cards(found):
+            console.complain(f"card        {path}")
+    _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    """Write the tables to standard output. Raises ReaderGone where the reader of a pipe went away, WriteError."""
+    if sys.stdout is None:
+        raise WriteError("can't write to standard output: it is closed")
     try:
-        yield
+        for part in _parts(found):
+            sys.stdout.write(part)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        raise ReaderGone from None
     except OSError as error:
-        raise WriteError(f"can't write {file}: {error.strerror}") from None
+        _forget_output()
+        raise WriteError(f"can't write to standard output: {error.strerror}") from None
 
 
-def _print(found: dict[str, Any]) -> None:
-    from rich import box
+def _forget_output() -> None:
+    """Let what is still held go nowhere, or closing the stream at the end would fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _parts(found: dict[str, Any]) -> Iterator[str]:
+    """Yield lines and tables as standard output shows them: with styles on a terminal."""
     from rich.console import Console
+
+    out = Console(highlight=False, markup=False, emoji=False)
+    for task in found["tasks"].values():
+        for part, style in _shown(task):
+            with out.capture() as captured:
+                out.print(part, style=style)
+            yield captured.get()
+
+
+def _shown(task: dict[str, Any]) -> Iterator[tuple[str | Table, str | None]]:
+    """Yield what is shown of a task, each with its style."""
+    from rich import box
     from rich.table import Table
 
     from democlass.evaluate import tables
 
-    out = Console(highlight=False, markup=False, emoji=False)
-    for task in found["tasks"].values():
-        out.print(f"{task['title']}: {tables.accuracy(task)}", style="bold")
-        out.print(tables.means(task))
-        for grouping, group in task["groups"].items():
-            table = Table(f"by {grouping}", box=box.SIMPLE_HEAD, pad_edge=False)
-            for heading in tables.CELL_HEADS:
-                table.add_column(heading, justify="right", no_wrap=True)
-            for row in tables.cells(group):
-                table.add_row(*row)
-            out.print(table)
-            out.print(f"{tables.gap(group)}\n")
-        table = Table(tables.GIVEN, box=box.SIMPLE_HEAD, pad_edge=False)
-        for label in task["labels"]:
-            table.add_column(label.replace("_", " "), justify="right")
-        for row in tables.confusion(task):
+    yield f"{task['title']}: {tables.accuracy(task)}", "bold"
+    yield tables.means(task), None
+    for grouping, group in task["groups"].items():
+        table = Table(f"by {grouping}", box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in tables.CELL_HEADS:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in tables.cells(group):
             table.add_row(*row)
-        out.print(table)
+        yield table, None
+        yield f"{tables.gap(group)}\n", None
+    table = Table(tables.GIVEN, box=box.SIMPLE_HEAD, pad_edge=False)
+    for label in task["labels"]:
+        table.add_column(label.replace("_", " "), justify="right")
+    for row in tables.confusion(task):
+        table.add_row(*row)
+    yield table, None

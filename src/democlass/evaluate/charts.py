@@ -10,9 +10,40 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from democlass.evaluate.tables import present
 
 _BLUE, _ORANGE, _GREY = "#3b6ea5", "#d0812a", "#8a8a8a"
-_STYLE: Any = {"svg.hashsalt": "democlass", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+_INK, _LINES, _PAPER = "#222222", "#e4e4e4", "#ffffff"
+_CELL, _ON_CELL = "#3b6ea4", "#fdfdfd"
+_STYLE: Any = {
+    "svg.hashsalt": "democlass",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "figure.facecolor": _PAPER,
+    "axes.facecolor": "none",
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
+}
+_DARK_CELL = 0.8
+"""Share from which a cell of the confusion is so dark that its text is light."""
+_THEME = {
+    _BLUE: "var(--blue)",
+    _ORANGE: "var(--orange)",
+    _GREY: "var(--grey)",
+    _CELL: "var(--cell)",
+    _INK: "var(--ink)",
+    _LINES: "var(--lines)",
+    _PAPER: "none",
+}
+
+
+def themed(svg: str) -> str:
+    """Return a chart for a page that defines its colours: --ink, --lines, --grey, --blue, --orange and --cell."""
+    for colour, variable in _THEME.items():
+        svg = svg.replace(f": {colour}", f": {variable}")
+    return svg
 
 
 def reliability(task: dict[str, Any]) -> str:
@@ -44,23 +75,27 @@ def coverage(task: dict[str, Any]) -> str:
 
 
 def confusion(task: dict[str, Any]) -> str:
-    """Draw the share of each true label (a row) that was given each label (a column), with counts."""
+    """Draw the share of each true label (a row) that was given each label (a column), with counts.
+
+    Labels that the data does not have get no row.
+    """
+    rows = present(task)
 
     def draw(axes: Axes) -> None:
-        counts = np.array(task["confusion"])
-        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        counts = np.array(task["confusion"])[rows]
+        shares = counts / counts.sum(1, keepdims=True)
         labels = [label.replace("_", "\n") for label in task["labels"]]
+        axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(rows) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(labels)), labels)
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_yticks(range(len(rows)), [labels[row] for row in rows])
         axes.set(xlabel="label given", ylabel="label that people gave")
         for (row, column), value in np.ndenumerate(counts):
-            dark = shares[row, column] > 0.5
-            text = f"{shares[row, column]:.0%}\n{value}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+            share = float(shares[row, column])
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=_CELL, alpha=share, linewidth=0))
+            colour = _ON_CELL if share > _DARK_CELL else _INK
+            axes.text(column, row, f"{share:.0%}\n{value}", ha="center", va="center", fontsize=7, color=colour)
 
-    side = 1.6 + 0.72 * len(task["labels"])
-    return _svg(draw, (side, side), spines=True)
+    return _svg(draw, (1.6 + 0.72 * len(task["labels"]), 1.6 + 0.72 * len(rows)), spines=True)
 
 
 def groups(cells: dict[str, dict[str, float]]) -> str:
@@ -75,7 +110,7 @@ def groups(cells: dict[str, dict[str, float]]) -> str:
         axes.set_yticks(places, [f"{name}  ({int(cell['n'])})" for name, cell in ordered])
         axes.set(xlabel="accuracy, 95 % interval", ylim=(-0.6, len(ordered) - 0.4))
         axes.set_xlim(right=1)
-        axes.grid(axis="x", color="#e4e4e4")
+        axes.grid(axis="x", color=_LINES)
         axes.set_axisbelow(True)
         axes.invert_yaxis()
 

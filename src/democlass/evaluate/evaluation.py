@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end: predictions found or read, put beside the labels, counted."""
+"""An evaluation from beginning to end: predictions made or read, put beside the labels, counted."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from democlass import __version__
 from democlass.classifier import Classifier
-from democlass.errors import MissingExtraError, UsageError
-from democlass.evaluate.judged import judge
+from democlass.errors import MissingExtraError
+from democlass.evaluate.judged import judge, match
+from democlass.evaluate.predictions import described, read_record, read_results
+from democlass.record import now
 from democlass.results import Prediction
 from democlass.tasks import TASKS, Task
 from democlass.truth import Truth
-from democlass.writers import format_of, require
 
 
 def evaluate(
@@ -23,23 +25,31 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return all figures, as plain values, of a classifier's predictions or of those in a file of results.
 
-    Raises UsageError; MissingExtraError where the libraries that know the formulas are not there.
+    `date` is in UTC. `lacking` counts rows of the labels file and `unused` predictions, by reason. `checkpoints` and
+    `classified` (date, version, precision) say what made the predictions; for a file of results they are what its
+    record says, and empty without one. Raises UsageError; MissingExtraError where the libraries that know the
+    formulas are not there.
     """
     try:
         from democlass.evaluate.figures import figures
     except ImportError:
         raise MissingExtraError("judging predictions", "evaluate") from None
+    date = now()
     if isinstance(source, Path):
-        judged = judge(truth, _read(source, tasks), tasks)
+        matched = match(truth, read_results(source, tasks))
+        made_by = {"predictions": str(source), **described(read_record(source), tasks)}
     else:
-        judged = judge(truth, _watched(source, truth, watch), tasks)
+        matched = match(truth, _watched(source, truth, watch))
+        made_by = {"predictions": None, **_made_by(source, date)}
     return {
+        "date": date,
+        "version": __version__,
         "labels": str(truth.file),
         "images": len(truth.examples),
         "lacking": dict(truth.lacking),
-        "predictions": str(source) if isinstance(source, Path) else None,
-        "checkpoints": {} if isinstance(source, Path) else _checkpoints(source),
-        "tasks": {name: figures(each) for name, each in judged.items()},
+        **made_by,
+        "unused": dict(matched.unused),
+        "tasks": {name: figures(each) for name, each in judge(truth, matched, tasks).items()},
     }
 
 
@@ -49,8 +59,8 @@ def _watched(classifier: Classifier, truth: Truth, watch: Callable[[Prediction],
         yield prediction
 
 
-def _checkpoints(classifier: Classifier) -> dict[str, Any]:
-    return {
+def _made_by(classifier: Classifier, date: str) -> dict[str, Any]:
+    checkpoints = {
         name: {
             "path": str(checkpoint.location.path),
             "sha256": checkpoint.sha256,
@@ -58,13 +68,5 @@ def _checkpoints(classifier: Classifier) -> dict[str, Any]:
         }
         for name, checkpoint in classifier.networks.checkpoints.items()
     }
-
-
-def _read(file: Path, tasks: Sequence[Task]) -> list[Prediction]:
-    try:
-        with file.open("rb") as stream:
-            return list(require(format_of(file)).read(stream, tasks))
-    except OSError as error:
-        raise UsageError(f"can't read {file}: {error.strerror}") from None
-    except (ValueError, KeyError) as error:
-        raise UsageError(f"{file} is no file of results ({error})") from None
+    classified = {"date": date, "version": __version__, "precision": classifier.networks.precision.value}
+    return {"checkpoints": checkpoints, "classified": classified}

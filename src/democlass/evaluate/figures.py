@@ -29,14 +29,18 @@ def figures(judged: Judged) -> dict[str, Any]:
     """Return all figures of a task as plain values; shares come as `{"share", "low", "high", "n"}`, Wilson's 95 %."""
     labels = judged.task.labels
     every = range(len(labels))
+    # Macro means are over the labels that the data has: an absent label has no recall, which is not a recall of 0.
+    present = np.unique(judged.true).tolist()
+    macro: dict[str, Any] = {"labels": present, "average": "macro", "zero_division": 0}
     return {
         "title": judged.task.title,
         "labels": list(labels),
+        "labels_present": [labels[place] for place in present],
         "n": len(judged.true),
         "lacking": dict(judged.lacking),
         "accuracy": share(int(judged.right.sum()), len(judged.true)),
-        "macro_f1": float(f1_score(judged.true, judged.chosen, labels=every, average="macro", zero_division=0)),
-        "macro_recall": float(recall_score(judged.true, judged.chosen, labels=every, average="macro", zero_division=0)),
+        "macro_f1": float(f1_score(judged.true, judged.chosen, **macro)),
+        "macro_recall": float(recall_score(judged.true, judged.chosen, **macro)),
         "confusion": confusion_matrix(judged.true, judged.chosen, labels=every).tolist(),
         "groups": _groups(judged),
         "calibration": _calibration(judged),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from democlass.errors import UsageError
 from democlass.results import Prediction
 from democlass.tasks import Task
-from democlass.truth import Truth
+from democlass.truth import Truth, same_image
 
 
 @dataclass(frozen=True)
@@ -41,27 +40,55 @@ class Judged:
         return np.equal(self.chosen, self.true)
 
 
-def judge(truth: Truth, predictions: Iterable[Prediction], tasks: Sequence[Task]) -> dict[str, Judged]:
-    """Put predictions beside a truth, by path; tasks of which no image has both are left out.
+@dataclass(frozen=True)
+class Matched:
+    """The prediction of each example of a truth, in its order, None where there is none.
+
+    `unused` counts, by reason, the predictions that belong to no example.
+    """
+
+    predictions: Sequence[Prediction | None]
+    unused: Counter[str]
+
+
+def match(truth: Truth, predictions: Iterable[Prediction]) -> Matched:
+    """Find the prediction of each example, by path. Of several for one image the first that is no error is used."""
+    places = {same_image(example.path): place for place, example in enumerate(truth.examples)}
+    found: list[Prediction | None] = [None] * len(truth.examples)
+    unused: Counter[str] = Counter()
+    for prediction in predictions:
+        place = None if prediction.path is None else places.get(same_image(prediction.path))
+        if place is None:
+            unused["of images that have no labels"] += 1
+            continue
+        before = found[place]
+        if before is not None:
+            unused["of images that have another prediction"] += 1
+        if before is None or (before.error is not None and prediction.error is None):
+            found[place] = prediction
+    return Matched(found, unused)
+
+
+def judge(truth: Truth, matched: Matched, tasks: Sequence[Task]) -> dict[str, Judged]:
+    """Put predictions beside a truth; tasks of which no image has both are left out.
 
     Images that lack one or the other are counted by reason. Raises UsageError where nothing is left.
     """
-    by_path = {_plain(prediction.path): prediction for prediction in predictions if prediction.path is not None}
-    found = {task.name: _judge(truth, by_path, task, tasks) for task in tasks}
+    found = {task.name: _judge(truth, matched, task, tasks) for task in tasks}
     kept = {name: judged for name, judged in found.items() if len(judged.true)}
     if not kept:
-        reasons = ", ".join(
-            f"{count:,} {reason}" for judged in found.values() for reason, count in judged.lacking.items()
-        )
-        raise UsageError(f"no image of {truth.file} has both a label and a prediction ({reasons or 'it is empty'})")
+        reasons = [f"{task.name}: {count:,} {reason}" for task in tasks
+                   for reason, count in found[task.name].lacking.items()]  # fmt: skip
+        reasons += [f"{count:,} rows: {reason}" for reason, count in truth.lacking.items()]
+        reasons += [f"{count:,} predictions {reason}" for reason, count in matched.unused.items()]
+        raise UsageError(f"no image of {truth.file} has both a label and a prediction ({_few(reasons)})")
     return kept
 
 
-def _judge(truth: Truth, by_path: Mapping[str, Prediction], task: Task, tasks: Sequence[Task]) -> Judged:
+def _judge(truth: Truth, matched: Matched, task: Task, tasks: Sequence[Task]) -> Judged:
     lacking: Counter[str] = Counter()
     probabilities, true, groups = [], [], []
-    for example in truth.examples:
-        prediction = by_path.get(_plain(example.path))
+    for example, prediction in zip(truth.examples, matched.predictions, strict=True):
         if task.name not in example.labels:
             lacking["without a label"] += 1
         elif prediction is None:
@@ -82,5 +109,7 @@ def _judge(truth: Truth, by_path: Mapping[str, Prediction], task: Task, tasks: S
     )
 
 
-def _plain(path: str | os.PathLike[str]) -> str:
-    return os.path.normpath(os.path.abspath(path))
+def _few(reasons: Sequence[str]) -> str:
+    if len(reasons) > 6:
+        return ", ".join([*reasons[:6], f"{len(reasons) - 6} more reasons"])
+    return ", ".join(reasons) or "it has no rows"

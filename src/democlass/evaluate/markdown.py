@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from democlass.evaluate import charts, tables
+from democlass.names import visible
+
+KINDS = ("confusion", "reliability", "coverage", "groups")
+"""The pictures that each task has."""
+
+_MARKS = re.compile(r"([\\`*_{}\[\]()#!|~$])")
+"""What Markdown may take for its own inside a line."""
 
 
 def tables_of(task: dict[str, Any]) -> str:
@@ -19,18 +29,30 @@ def tables_of(task: dict[str, Any]) -> str:
     return tables.spoken("\n\n".join(parts))
 
 
-def write(evaluation: dict[str, Any], file: Path) -> None:
-    """Write `file`, and its pictures as SVG into a folder of the same name without the suffix. Raises OSError."""
-    folder = file.with_suffix("")
-    folder.mkdir(exist_ok=True)
-    parts = [f"# Evaluation on {Path(evaluation['labels']).name}"]
+def render(evaluation: dict[str, Any], folder: str) -> tuple[str, dict[str, str]]:
+    """Return the Markdown, and the pictures in it as SVG by file name; `folder` is where it looks for them.
+
+    Files are named without their folders, since a model card is published.
+    """
+    if evaluation["predictions"] is not None:
+        evaluation = evaluation | {"predictions": Path(evaluation["predictions"]).name}
+    parts = [f"# Evaluation on {_text(Path(evaluation['labels']).name)}", _text(" ".join(tables.made_by(evaluation)))]
+    if rows := tables.checkpoints(evaluation):
+        cells = [[name, _text(Path(path).name), _text(sha256)] for name, path, sha256 in rows]
+        parts.append(_table(["", "checkpoint", "SHA-256"], cells))
+    pictures = {}
     for name, task in evaluation["tasks"].items():
         parts += [f"## {task['title'].capitalize()}", tables_of(task)]
         for what, (picture, said) in _pictures(task).items():
-            place = folder / f"{name}-{what}.svg"
-            place.write_text(picture, encoding="utf-8")
-            parts.append(f"![{said}]({folder.name}/{place.name})")
-    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+            file = picture_name(name, what)
+            pictures[file] = picture
+            parts.append(f"![{said}]({quote(folder, errors='surrogateescape')}/{file})")
+    return "\n\n".join(parts) + "\n", pictures
+
+
+def picture_name(task: str, what: str) -> str:
+    """Return the file name of a picture of a task, one of KINDS."""
+    return f"{task}-{what}.svg"
 
 
 def _pictures(task: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -49,3 +71,8 @@ def _pictures(task: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     marks = ["---", *["---:"] * (len(heads) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in (heads, marks, *rows))
+
+
+def _text(text: str) -> str:
+    """Return text from outside as Markdown that shows it as it is, on one line: no markup, no HTML."""
+    return _MARKS.sub(r"\\\1", escape(visible(text), quote=False))

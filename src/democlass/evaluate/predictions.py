@@ -1,0 +1,114 @@
+"""Predictions that are there already: a file of results, checked row by row, and what its record says of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from democlass.errors import DemoclassError, UsageError
+from democlass.results import Prediction
+from democlass.tasks import Task
+from democlass.writers import FORMATS, Format, format_of, require
+
+_TOLERANCE = 0.01
+"""How far from 1 the probabilities of an image may sum up: room for values that were rounded to two or three digits."""
+
+
+def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
+    """Yield the rows of a file of results. Raises UsageError, which names the row, where one is damaged or foreign."""
+    number = 1
+    try:
+        with file.open("rb") as stream:
+            for prediction in require(_format(file)).read(stream, tasks):
+                _check(prediction, tasks)
+                yield prediction
+                number += 1
+    except DemoclassError:
+        raise
+    except OSError as error:
+        raise UsageError(f"can't read {file}: {error.strerror or _first_line(error)}") from None
+    except Exception as error:  # csv, json and pyarrow have each their own for a damaged or foreign file
+        raise UsageError(f"{file} is no file of results, or damaged: row {number:,}: {_said(error)}") from None
+
+
+def record_path(file: Path) -> Path:
+    """Return where the record of a file of results is."""
+    return Path(f"{file}.run.json")
+
+
+def read_record(file: Path) -> Mapping[str, Any] | None:
+    """Return what the record beside a file of results says, unchecked; None where there is none that can be read."""
+    try:
+        said = json.loads(record_path(file).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def described(record: Mapping[str, Any] | None, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return what a record says of the checkpoints, by task, and of the run: date, version and precision."""
+    made, options, versions, checkpoints = (
+        value if isinstance(value, dict) else {}
+        for value in (record, *((record or {}).get(name) for name in ("options", "versions", "checkpoints")))
+    )
+    made_by = {task.name: said for task in tasks if isinstance(said := checkpoints.get(task.name), dict)}
+    return {
+        "checkpoints": {
+            name: {"path": _text(said.get("path")), "sha256": _text(said.get("sha256")),
+                   "temperature": said.get("temperature")}
+            for name, said in made_by.items()
+        },
+        "classified": {
+            "date": _text(made.get("finished") or made.get("started")),
+            "version": _text(versions.get("democlass")),
+            "precision": _text(options.get("precision")),
+        },
+    }  # fmt: skip
+
+
+def _format(file: Path) -> Format:
+    """Return the format of a file: what its record says, or else what its suffix stands for. Raises UsageError."""
+    named = (read_record(file) or {}).get("format")
+    if isinstance(named, str) and named in FORMATS:
+        return FORMATS[named]
+    try:
+        return format_of(file)
+    except UsageError:
+        suffixes = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
+        raise UsageError(f"{file}: its format is not known; rename it so that it ends in {suffixes}") from None
+
+
+def _check(prediction: Prediction, tasks: Sequence[Task]) -> None:
+    """Raise ValueError where the probabilities of an image can't be any."""
+    if not isinstance(prediction.path, str | None):
+        raise ValueError("its path is no text")
+    if prediction.error is not None:
+        return
+    for task in tasks:
+        values = list(prediction.outcomes[task.name].probabilities.values())
+        wrong = next((value for value in values if not 0 <= value <= 1), None)  # NaN too
+        if wrong is not None:
+            raise ValueError(f"{wrong:g} is no probability of {task.title}: it must be from 0 to 1")
+        if abs(sum(values) - 1) > _TOLERANCE:
+            raise ValueError(f"the probabilities of {task.title} sum up to {sum(values):.4g}, not to 1")
+
+
+def _said(error: Exception) -> str:
+    """Return what to tell a person of an error of the readers, without their internals."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0] if error.args else 'such column'}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "values are missing, or of another type"
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
