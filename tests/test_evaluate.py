@@ -157,7 +157,7 @@ def test_predictions_that_belong_to_no_labels_are_counted(tmp_path: Path) -> Non
 
 def test_nothing_to_judge_is_told(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,gender\nother.jpg,Male\n")
-    with pytest.raises(UsageError, match="1 without a prediction"):
+    with pytest.raises(UsageError, match=r"1 without a prediction.*; relative names in results are relative to"):
         evaluate(read_truth(tmp_path / "labels.csv"), results(tmp_path, [prediction("a.jpg", 0.5)]))
 
 
@@ -235,7 +235,7 @@ def test_results_that_can_not_be_read(tmp_path: Path) -> None:
 def test_a_record_says_what_made_the_predictions(tmp_path: Path) -> None:
     file = results(tmp_path, [prediction(str(tmp_path / "a.jpg"), 0.3)]).rename(tmp_path / "r.txt")
     made_by = {name: {"path": f"/w/{name}.pth", "sha256": "ab" * 32, "temperature": 1.5} for name in ("gender", "race")}
-    record = {"format": "csv", "checkpoints": made_by, "options": {"precision": "bfloat16"},
+    record: dict[str, Any] = {"format": "csv", "checkpoints": made_by, "options": {"precision": "bfloat16"},
               "finished": "2031-05-06T07:08:09", "versions": {"democlass": "9.8.7"}}  # fmt: skip
     (tmp_path / "r.txt.run.json").write_text(json.dumps(record))
     found = evaluate(one_label(tmp_path), file)
@@ -243,6 +243,9 @@ def test_a_record_says_what_made_the_predictions(tmp_path: Path) -> None:
     text = page(found)
     assert "made on 2031-05-06 with democlass 9.8.7 in bfloat16" in text
     assert "/w/race.pth, SHA-256 " + "ab" * 32 in text
+    record["runs"] = [{"versions": {"democlass": version}} for version in ("0.1.0", "0.2.0", "0.1.0")]
+    (tmp_path / "r.txt.run.json").write_text(json.dumps(record))
+    assert evaluate(one_label(tmp_path), file)["classified"]["version"] == "0.1.0 and 0.2.0"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,8 @@ def test_a_missing_label_may_be_mapped(tmp_path: Path) -> None:
 
 def test_an_image_that_several_rows_name_counts_once(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
-    lines = ["a.jpg,Male,White", "./a.jpg,Male,White", "d//../a.jpg,male,", f"{tmp_path}/a.jpg,Male,white",
+    (tmp_path / "link").symlink_to(".")
+    lines = ["a.jpg,Male,White", "./a.jpg,Male,White", "d//../a.jpg,male,", f"/{tmp_path}/link/a.jpg,Male,white",
              "b.jpg,,Black", "b.jpg,Female,"]  # fmt: skip
     truth = read_truth(write(tmp_path / "x.csv", "\n".join(["path,gender,race", *lines])))
     assert said(truth, tmp_path) == BOTH

@@ -102,9 +102,17 @@ def read_truth(file: Path, *, root: Path | None = None, names: Names | None = No
 
 
 def same_image(path: str | os.PathLike[str]) -> str:
-    """Return what all spellings of an image's path have in common: absolute, without `.`, `..` and doubled slashes."""
-    plain = os.path.abspath(path)
-    return plain[1:] if plain.startswith("//") else plain  # POSIX lets two leading slashes mean something else
+    """Return what all names of an image have in common: its own name in a folder, which links may lead to."""
+    name = os.fspath(path)
+    if not os.path.isabs(name):
+        name = os.path.join(os.getcwd(), name)
+    folder, own = os.path.split(name)
+    return os.path.realpath(name) if own in ("", ".", "..") else os.path.join(_real_folder(folder), own)
+
+
+@lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 class _Rows:

@@ -81,7 +81,8 @@ def judge(truth: Truth, matched: Matched, tasks: Sequence[Task]) -> dict[str, Ju
                    for reason, count in found[task.name].lacking.items()]  # fmt: skip
         reasons += [f"{count:,} rows: {reason}" for reason, count in truth.lacking.items()]
         reasons += [f"{count:,} predictions {reason}" for reason, count in matched.unused.items()]
-        raise UsageError(f"no image of {truth.file} has both a label and a prediction ({_few(reasons)})")
+        hint = "; relative names in results are relative to the current folder" if matched.unused else ""
+        raise UsageError(f"no image of {truth.file} has both a label and a prediction ({_few(reasons)}){hint}")
     return kept
 
 

@@ -49,23 +49,32 @@ def read_record(file: Path) -> Mapping[str, Any] | None:
 
 def described(record: Mapping[str, Any] | None, tasks: Sequence[Task]) -> dict[str, Any]:
     """Return what a record says of the checkpoints, by task, and of the run: date, version and precision."""
-    made, options, versions, checkpoints = (
-        value if isinstance(value, dict) else {}
-        for value in (record, *((record or {}).get(name) for name in ("options", "versions", "checkpoints")))
-    )
-    made_by = {task.name: said for task in tasks if isinstance(said := checkpoints.get(task.name), dict)}
+    made = _object(record)
+    checkpoints = {task.name: _object(_object(made.get("checkpoints")).get(task.name)) for task in tasks}
     return {
         "checkpoints": {
-            name: {"path": _text(said.get("path")), "sha256": _text(said.get("sha256")),
-                   "temperature": said.get("temperature")}
-            for name, said in made_by.items()
+            name: {
+                "path": _text(said.get("path")),
+                "sha256": _text(said.get("sha256")),
+                "temperature": said.get("temperature"),
+            }
+            for name, said in checkpoints.items()
+            if said
         },
         "classified": {
-            "date": _text(made.get("finished") or made.get("started")),
-            "version": _text(versions.get("democlass")),
-            "precision": _text(options.get("precision")),
+            "date": _text(made.get("finished")) or _text(made.get("started")),
+            "version": " and ".join(_versions(made)) or None,
+            "precision": _text(_object(made.get("options")).get("precision")),
         },
-    }  # fmt: skip
+    }
+
+
+def _versions(record: Mapping[str, Any]) -> list[str]:
+    """Return the versions that made the rows, each once; a record has them of each run, or those of one."""
+    runs = record.get("runs")
+    made_by = [_object(run).get("versions") for run in runs] if isinstance(runs, list) else [record.get("versions")]
+    versions = [_text(_object(each).get("democlass")) for each in made_by]
+    return list(dict.fromkeys(version for version in versions if version))
 
 
 def _format(file: Path) -> Format:
@@ -108,6 +117,10 @@ def _said(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str | None:
