@@ -267,6 +267,7 @@ def test_the_page_says_when_and_what_and_explains_its_figures(judged: dict[str, 
     assert f"Evaluated on {judged['date'][:10]} with democlass {__version__}." in text
     for words in ("Expected calibration error", "Negative log-likelihood", "Brier score 0.320", "prefers-color-scheme"):
         assert words in text
+    assert set(re.findall(r"(?:fill|stroke|color): *(#\w+)", text.partition("</style>")[2])) == {"#fdfdfd"}  # on a cell
     assert "Checkpoints: not known, since no record says what made the predictions." in text
     assert "1 rows of the labels file: no label for race" in text and "1 unreadable (truncated)" in text
 
