@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,86 +13,65 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from conftest import Run, command, environment
+from conftest import Run
 from democlass.checkpoints import load
-from democlass.errors import CheckpointError, OutputError, UsageError
+from democlass.errors import CheckpointError, DemoclassError, OutputError, UsageError
 from democlass.locations import Location
-from democlass.tasks import TASKS
 from democlass.train.calibrate import fit_temperature
-from democlass.train.feed import Feed, Share
+from democlass.train.feed import Feed
+from democlass.train.judge import Verdict
 from democlass.train.lesson import Lesson
+from democlass.train.reader import Reader
 from democlass.train.recipe import Recipe, Stage
-from democlass.train.run import Order, train
+from democlass.train.run import train
 from democlass.train.start import build, start, which
 from democlass.train.teacher import Teaching
-from democlass.train.trainer import Progress, moving
+from democlass.train.together import Share
+from democlass.train.trainer import moving
 from democlass.train.views import crop, normalised, recoloured
 from democlass.truth import Example, read_truth
-
-GENDER = TASKS[0]
-QUICK = ["--init", "none", "--stages", "32:12:0.05-0.01", "--batch", "8", "--average", "0.5", "--device", "cpu"]
+from training import (
+    GENDER,
+    EnoughError,
+    make_faces,
+    one_thread,
+    order,
+    run_tiny,
+    same,
+    save_teacher,
+    single_threaded,
+    stop,
+    tiny_command,
+    weights,
+    words,
+)
 
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Forty images that red and blue tell apart, with labels: a task that a network learns at once."""
-    chance = np.random.default_rng(0)
-    lines = ["path,gender"]
-    for number in range(40):
-        pixels = chance.integers(0, 120, (48, 48, 3), dtype=np.uint8)
-        pixels[..., 0 if number % 2 else 2] += 120
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-        lines.append(f"{number}.png,{'Female' if number % 2 else 'Male'}")
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    return tmp_path
+    return make_faces(tmp_path)
 
 
-def train_words(faces: Path, out: str, *more: str) -> list[str]:
-    labels = str(faces / "labels.csv")
-    return ["train", "gender", labels, "--choose", labels, "--out", str(faces / out), *QUICK, *more]
-
-
-def weights(file: Path) -> dict[str, torch.Tensor]:
-    return dict(torch.load(file, weights_only=True)["model_state_dict"])
-
-
-def same(one: Path, two: Path) -> bool:
-    first, second = weights(one), weights(two)
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-def order(faces: Path, out: str, **more: Any) -> Order:
-    truth = read_truth(faces / "labels.csv")
-    stages = (Stage(32, more.pop("passes", 12), 0.05, 0.01),)
-    decided = {name: more.pop(name) for name in ("teacher_weight", "feature_weight") if name in more}
-    recipe = Recipe(stages, batch=8, average=0.5, **decided)
-    return Order(GENDER, truth, truth, recipe, faces / out, **{"init": "none", "device": "cpu", **more})
+@pytest.fixture
+def read() -> Iterator[Reader]:
+    with Reader(GENDER.geometry) as reader:
+        yield reader
 
 
 def accuracy(faces: Path, out: str) -> float:
     return float(load(Location(faces / out, "test"), GENDER).card["choose"]["accuracy"])
 
 
-class EnoughError(Exception):
-    """Ends a training from within."""
-
-
-def stop(progress: Progress) -> None:
-    if progress.step == 3:
-        raise EnoughError
-
-
 def test_it_learns_and_its_checkpoint_is_ours(faces: Path, classify: Run) -> None:
-    done = classify(*train_words(faces, "new.pth", "--float16"))
+    done = classify(*words(faces, "new.pth", "--float16"), env={"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr.decode()
     checkpoint = load(Location(faces / "new.pth", "test"), GENDER)
     assert checkpoint.labels == GENDER.labels and checkpoint.labels_named and checkpoint.temperature > 0
     card = checkpoint.card
-    assert card["choose"]["n"] == 40 and np.sum(card["choose"]["confusion"]) == 40
+    assert card["choose"]["n"] == 16 and np.sum(card["choose"]["confusion"]) == 16
     assert accuracy(faces, "new.pth") > 0.9
-    assert card["command"].startswith("classify train gender labels.csv --choose labels.csv --out new.pth --init none")
+    assert card["command"].startswith("classify train gender labels.csv --choose choose.csv --out new.pth --init none")
     assert card["recipe"]["batch"] == 8
     assert weights(faces / "new.pth")["conv1.weight"].dtype == torch.float16
     assert weights(faces / "new.pth")["bn1.running_var"].dtype == torch.float32
@@ -100,35 +79,21 @@ def test_it_learns_and_its_checkpoint_is_ours(faces: Path, classify: Run) -> Non
 
 
 def test_a_training_that_is_killed_comes_to_the_same_numbers(faces: Path) -> None:
-    train(order(faces, "whole.pth"))
-    words = train_words(faces, "killed.pth", "--save-every", "0.01")
+    whole = order(faces, "whole.pth", passes=100)
+    with one_thread():
+        train(whole)
+    asked = words(faces, "killed.pth", "--stages", "32:100:0.05-0.01", "--save-every", "0", "--quiet")
     state = faces / "killed.pth.state"
-    process = subprocess.Popen(command(*words), env=environment(), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(tiny_command(*asked), env=single_threaded(), stderr=subprocess.DEVNULL)
     while not state.exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was to be killed before its end"
-    said: list[str] = []
-    train(order(faces, "killed.pth", resume=True), say=said.append)
-    assert any(text.startswith("going on at step") for text in said)
+    told: list[str] = []
+    with one_thread():
+        train(replace(whole, out=faces / "killed.pth", resume=True), note=told.append)
+    assert any(text.startswith("going on at step") for text in told)
     assert same(faces / "whole.pth", faces / "killed.pth")
-
-
-def test_two_processes_share_the_work(faces: Path) -> None:
-    program = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
-    words = [*program, *map(str, command(*train_words(faces, "shared.pth")))]
-    done = subprocess.run(words, env=environment(OMP_NUM_THREADS="1"), capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stderr.decode()
-    assert accuracy(faces, "shared.pth") > 0.9
-
-
-def test_nothing_is_overwritten_unasked_and_nothing_resumed_that_is_not_there(faces: Path) -> None:
-    (faces / "new.pth").write_bytes(b"mine")
-    with pytest.raises(OutputError, match="--overwrite begins again"):
-        train(order(faces, "new.pth"))
-    assert (faces / "new.pth").read_bytes() == b"mine"
-    with pytest.raises(OutputError, match="nothing to resume"):
-        train(order(faces, "other.pth", resume=True))
 
 
 def test_another_training_is_not_resumed(faces: Path) -> None:
@@ -140,19 +105,20 @@ def test_another_training_is_not_resumed(faces: Path) -> None:
 
 
 def test_a_teacher_of_full_weight_is_learned_from_whatever_the_labels_say(faces: Path) -> None:
-    train(order(faces, "teacher.pth", passes=1))
-    taught = order(faces, "taught.pth", passes=2, teacher=faces / "teacher.pth", teacher_weight=1.0)
-    turned = [Example(each.path, {"gender": "Male"}) for each in taught.truth.examples]
+    save_teacher(faces / "teacher.pth")
+    taught = order(faces, "taught.pth", teacher=faces / "teacher.pth", teacher_weight=1.0)
+    labels = {"Female": "Male", "Male": "Female"}
+    turned = [Example(each.path, {"gender": labels[each.labels["gender"]]}) for each in taught.truth.examples]
     train(taught)
     train(replace(taught, truth=replace(taught.truth, examples=turned), out=faces / "turned.pth"))
     assert same(faces / "taught.pth", faces / "turned.pth")
-    train(order(faces, "untaught.pth", passes=2))
+    train(order(faces, "untaught.pth"))
     assert not same(faces / "taught.pth", faces / "untaught.pth")
 
 
 def test_a_teachers_features_are_learned_too_and_resumed(faces: Path) -> None:
-    train(order(faces, "teacher.pth", passes=1))
-    whole = order(faces, "whole.pth", passes=2, teacher=faces / "teacher.pth", feature_weight=1.0)
+    train(order(faces, "teacher.pth", passes=1, task=GENDER))
+    whole = order(faces, "whole.pth", task=GENDER, teacher=faces / "teacher.pth", feature_weight=1.0)
     train(whole)
     broken = replace(whole, out=faces / "broken.pth", minutes=0.0)
     with pytest.raises(EnoughError):
@@ -182,16 +148,73 @@ def test_a_pupil_comes_to_guess_its_teachers_features() -> None:
     assert torch.nn.functional.cosine_similarity(pupil(images)[1], centred).mean() > 0.95
 
 
-def test_an_image_that_can_not_be_read_ends_it_with_its_name(faces: Path) -> None:
-    (faces / "3.png").write_bytes(b"no image")
-    with pytest.raises(UsageError, match=r"3\.png can't be learned from"):
-        train(order(faces, "new.pth"))
-
-
-@pytest.mark.parametrize("text", ["224", "224:1:0.1", "16:1:0.1-0.01", "224:0:0.1-0.01", "224:1:0.01-0.1", "a:b:c-d"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "224", "224:1:0.1", "16:1:0.1-0.01", "224:0:0.1-0.01", "224:1:0.01-0.1", "a:b:c-d", "224:1:0.1-0.01,"),
+        *("224:nan:0.1-0.01", "224:1e9:0.1-0.01", "224:1e999:0.1-0.01", "224:1:nan-nan", "224:1:1e999-0.1"),
+        *("224:1:-0.1--0.2", "224:1:0-0", "224:1:1000-0", "9" * 5000 + ":1:0.1-0.01"),
+    ],
+)
 def test_stages_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="--stages"):
         Stage.parse(text)
+
+
+def test_rates_may_have_an_exponent() -> None:
+    assert Stage.parse("224:2.5:1e-2-2E-4") == Stage(224, 2.5, 0.01, 0.0002)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("batch", 0), ("batch", -8), ("average", 2.0), ("smoothing", float("nan")), ("prior", float("nan"))),
+        *(("teacher_weight", 2.0), ("feature_weight", float("inf")), ("seed", -1), ("seed", 2**64)),
+        ("decay", -1.0),
+    ],
+)
+def test_numbers_of_a_recipe_that_are_none(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} {value}: it is"):
+        Recipe((Stage(32, 1, 0.1, 0.1),), **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_time_between_saves_that_is_none(faces: Path, value: float) -> None:
+    with pytest.raises(UsageError, match="--save-every"):
+        order(faces, "new.pth", minutes=value).check()
+
+
+def test_options_that_are_no_numbers_are_wrong_usage(faces: Path) -> None:
+    for option, value in (("--seed", "-1"), ("--stages", "224")):
+        done = run_tiny(*words(faces, "new.pth"), option, value)
+        assert done.returncode == 2 and option in done.stderr and "Traceback" not in done.stderr
+
+
+def test_features_without_a_teacher_are_refused(faces: Path) -> None:
+    with pytest.raises(UsageError, match="give --teacher too"):
+        order(faces, "new.pth", feature_weight=1.0).check()
+
+
+class Diverging(torch.nn.Module):
+    """A network whose answers are no numbers after its first steps."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(3, outputs)
+        self.steps = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        answer: torch.Tensor = self.fc(x.mean((2, 3)))
+        return answer * (float("inf") if self.steps > 2 else 1.0)
+
+
+def test_a_loss_that_is_no_number_ends_it_and_is_not_saved(faces: Path) -> None:
+    diverging = order(faces, "new.pth", task=replace(GENDER, network=Diverging), minutes=60.0)
+    said: list[str] = []
+    with pytest.raises(DemoclassError, match="the loss is no number after step 3: begin again with lower rates"):
+        train(diverging, say=said.append)
+    assert not said and not list(faces.glob("new.pth*"))
 
 
 def test_the_average_of_a_short_training_has_forgotten_its_start() -> None:
@@ -208,9 +231,9 @@ def test_the_average_of_a_long_training_is_of_its_last_steps() -> None:
     assert average.item() == pytest.approx(0.001)
 
 
-def test_every_pass_has_every_image_once_and_each_in_another_order_and_crop(faces: Path) -> None:
+def test_every_pass_has_every_image_once_and_each_in_another_order_and_crop(faces: Path, read: Reader) -> None:
     examples = read_truth(faces / "labels.csv").of(GENDER)
-    feed = Feed(examples, GENDER, 8, 0, Share())
+    feed = Feed(examples, GENDER, 8, 0, Share(), read)
     batches = list(feed.batches([32] * 10, 0))
     first, second = ([int(place) for _, _, places in half for place in places] for half in (batches[:5], batches[5:]))
     assert sorted(first) == sorted(second) == list(range(40)) and first != second
@@ -219,10 +242,10 @@ def test_every_pass_has_every_image_once_and_each_in_another_order_and_crop(face
     assert [GENDER.labels[target] for target in targets] == [examples[place].labels["gender"] for place in places]
 
 
-def test_shares_are_one_batch_together(faces: Path) -> None:
+def test_shares_are_one_batch_together(faces: Path, read: Reader) -> None:
     examples = read_truth(faces / "labels.csv").of(GENDER)
-    whole = next(iter(Feed(examples, GENDER, 8, 0, Share()).batches([32], 0)))[2]
-    halves = [next(iter(Feed(examples, GENDER, 8, 0, Share(rank, 2)).batches([32], 0)))[2] for rank in (0, 1)]
+    shares = (Share(), Share(0, 2), Share(1, 2))
+    whole, *halves = (next(iter(Feed(examples, GENDER, 8, 0, share, read).batches([32], 0)))[2] for share in shares)
     assert torch.equal(torch.stack(halves, 1).flatten(), whole)
 
 
@@ -256,6 +279,18 @@ def test_a_start_from_a_checkpoint_keeps_all_but_outputs_that_do_not_fit(tmp_pat
     assert begun["fc.weight"].shape == (2, 512)
     with pytest.raises(CheckpointError, match="does not fit resnet50"):
         start(GENDER, "resnet50", str(tmp_path / "other.pth"))
+
+
+def test_a_start_from_a_checkpoint_with_another_kind_of_head(tmp_path: Path) -> None:
+    state = {name: value for name, value in build("resnet18", 2).state_dict().items() if not name.startswith("fc.")}
+    torch.save({"model_state_dict": {**state, "fc.0.weight": torch.zeros(3, 512)}}, tmp_path / "other.pth")
+    begun = start(GENDER, None, str(tmp_path / "other.pth")).state_dict()
+    assert torch.equal(begun["conv1.weight"], state["conv1.weight"]) and begun["fc.weight"].shape == (2, 512)
+
+
+def test_labels_that_do_not_occur_do_not_count(faces: Path) -> None:
+    verdict = Verdict(("a", "b", "c"), torch.tensor([[3, 1, 0], [0, 0, 0], [1, 0, 1]]))
+    assert verdict.recalls == {"a": 0.75, "c": 0.5} and verdict.macro_recall == 0.625
 
 
 def test_imagenet_weights_are_torchvisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

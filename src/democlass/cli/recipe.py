@@ -50,7 +50,7 @@ class RecipeOptions:
             help="How much the teacher's features, which its last layer answers from, are learned too; 0 not at all.",
         ),
     ] = 0.0
-    seed: Annotated[int, _option(help="What all chance comes from.")] = 0
+    seed: Annotated[int, _option(min=0, max=2**32 - 1, help="What all chance comes from.")] = 0
 
     def recipe(self) -> Recipe:
         """Return the recipe that was asked for. Raises UsageError."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from democlass.cli import console
 from democlass.cli.bar import Bar
+from democlass.names import visible
 
 if TYPE_CHECKING:
     from democlass.train.trainer import Progress
@@ -27,6 +29,17 @@ class Steps(Bar):
             figures = progress.judged
             self._say(f"step {progress.step:,}, {progress.size} px: accuracy {figures['accuracy']:.1%}, "
                       f"macro recall {figures['macro_recall']:.1%} on {figures['n']:,} images")  # fmt: skip
+
+    def tell(self, text: str) -> None:
+        """Write a line, also where no progress is shown; above the bar where there is one."""
+        if self._drawn is None:
+            console.complain(text)
+        else:
+            self._say(visible(text))
+
+    def note(self, text: str) -> None:
+        """Write a line where progress is shown."""
+        self._say(visible(text))
 
     def _line(self, progress: Progress) -> str:
         assert self._first is not None

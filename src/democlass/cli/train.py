@@ -19,6 +19,7 @@ from democlass.cli.recipe import RecipeOptions
 from democlass.cli.steps import Steps
 from democlass.errors import UsageError
 from democlass.tasks import TASKS
+from democlass.train.places import Places
 
 app = typer.Typer(add_completion=False)
 TaskName = Enum("TaskName", {task.name: task.name for task in TASKS}, type=str)  # type: ignore[misc]
@@ -36,7 +37,8 @@ def train(
         typer.Option(
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="Labels file of other images, to choose the best pass and fit the temperature. Required.",
+            help="Labels file of other images, to choose the best pass and fit the temperature. Images in common are "
+            "warned of. Required.",
         ),
     ],
     out: Annotated[
@@ -85,6 +87,15 @@ def train(
     float16: Annotated[
         bool, typer.Option("--float16", rich_help_panel=_RUN, help="Store kernels in half precision: half the size.")
     ] = False,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            rich_help_panel=_DATA,
+            help="Leave out images that can't be read, and list them in FILE.skipped.csv. Default: stop before the "
+            "first step, and name them.",
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", rich_help_panel=_RUN, help="Go on from FILE.state.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Begin again where FILE exists.")
@@ -93,17 +104,22 @@ def train(
 ) -> int:
     """Train the network for perceived gender or perceived race on labelled images, and write a checkpoint.
 
-    It learns how annotators perceived faces, no more. Whatever ends it, --resume comes to the same numbers. Under
-    torchrun it trains on several GPUs.
+    It learns how annotators perceived faces, no more. Whatever ends it, --resume comes to the same numbers; Ctrl-C
+    and SIGTERM save the state first. Under torchrun it trains on several GPUs.
     """
     if resume and overwrite:
         raise UsageError("--overwrite begins again, --resume goes on: give one")
     chosen = next(each for each in TASKS if each.name == task.value)
     recipe = asked.recipe()
-    truth, other = data.read(labels), data.read(choose)
-    from democlass.memory import keep_freed
-    from democlass.train.run import Order, train
-
+    places = Places.of(out)
+    places.check({"LABELS": labels, "--choose": choose, "--teacher": teacher}, resume=resume, overwrite=overwrite)
+    try:
+        truth, other = data.read(labels), data.read(choose)
+        from democlass.memory import keep_freed
+        from democlass.train.run import Order, train
+    except Interrupted:
+        console.complain(places.unsaved(resume=resume))
+        raise
     keep_freed()
     order = Order(
         chosen,
@@ -120,15 +136,11 @@ def train(
         minutes=save_every,
         resume=resume,
         overwrite=overwrite,
+        skip_unreadable=skip_unreadable,
         command=_as_told(sys.argv[1:]),
     )
     with Steps(shown=not quiet) as shown:
-        try:
-            figures = train(order, shown.advance, console.complain)
-        except Interrupted:
-            if order.state.exists():
-                console.complain(f"interrupted: {order.state} is kept; --resume goes on from there")
-            raise
+        figures = train(order, shown.advance, shown.tell, shown.note)
     if figures and not quiet:
         recalls = ", ".join(f"{label} {share:.1%}" for label, share in figures["recall"].items())
         console.complain(f"checkpoint  {out}, temperature {figures['temperature']}")

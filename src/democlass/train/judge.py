@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from democlass.isolation import Decoding
-from democlass.loader import default_workers
-from democlass.ordered import ordered
+from democlass.errors import ImageError, UsageError
 from democlass.tasks import Task
+from democlass.train.reader import Reader
 from democlass.train.views import normalised
 from democlass.truth import Example
 from democlass.tuning import computes_natively
@@ -43,14 +44,19 @@ class Verdict:
 
     @property
     def recalls(self) -> dict[str, float]:
-        """Accuracy for the examples of each label."""
-        shares = self.confusion.diagonal() / self.confusion.sum(1).clamp(min=1)
-        return dict(zip(self.labels, shares.tolist(), strict=True))
+        """Accuracy for the examples of each label that there are examples of."""
+        counts = self.confusion.sum(1)
+        shares = self.confusion.diagonal() / counts.clamp(min=1)
+        return {
+            label: share
+            for label, share, count in zip(self.labels, shares.tolist(), counts.tolist(), strict=True)
+            if count
+        }
 
     @property
     def macro_recall(self) -> float:
-        """The mean of the recalls: every label counts the same, however frequent."""
-        return sum(self.recalls.values()) / len(self.labels)
+        """The mean of the recalls: every label that occurs counts the same, however frequent."""
+        return sum(self.recalls.values()) / len(self.recalls)
 
     @property
     def score(self) -> float:
@@ -76,29 +82,39 @@ def targets_of(examples: Sequence[Example], task: Task) -> torch.Tensor:
 @torch.inference_mode()
 def logits_of(
     network: nn.Module,
-    task: Task,
     examples: Sequence[Example],
     device: torch.device,
+    read: Reader,
     *,
     mirrored: bool = False,
 ) -> torch.Tensor:
     """Return a network's logits, float32 N x outputs, for whole images; the mean with their mirror images if asked.
 
-    bfloat16 where it is native. Raises ImageError.
+    bfloat16 where it is native. Raises UsageError where an image can't be read any more; the reader is then closed,
+    as it is where this is interrupted.
     """
-    decode = Decoding((task.geometry,))
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
-    def read(example: Example) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        return decode(example.path)[task.geometry]
+    def pixels(example: Example) -> NDArray[np.uint8]:
+        try:
+            return read(example.path)
+        except ImageError as error:
+            raise UsageError(f"{example.path} can't be read any more: {error}; restore it") from None
 
-    images = ordered(examples, read, workers=default_workers(), ahead=2 * _BATCH)
+    images = read.each(pixels, examples, ahead=2 * _BATCH)
     answers: list[torch.Tensor] = []
-    while chunk := list(islice(images, _BATCH)):
-        batch = normalised(torch.from_numpy(np.stack(chunk)).to(device))
-        with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
-            logits = network(batch)
-            if mirrored:
-                logits = (logits + network(batch.flip(3))) / 2
-        answers.append(logits.float().cpu())
+    with closing(images):
+        while chunk := list(islice(images, _BATCH)):
+            answers.append(_logits(network, chunk, device, mirrored))
     return torch.cat(answers)
+
+
+def _logits(
+    network: nn.Module, chunk: Sequence[NDArray[np.uint8]], device: torch.device, mirrored: bool
+) -> torch.Tensor:
+    batch = normalised(torch.from_numpy(np.stack(chunk)).to(device))
+    with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
+        logits: torch.Tensor = network(batch)
+        if mirrored:
+            logits = (logits + network(batch.flip(3))) / 2
+    return logits.float().cpu()

@@ -34,8 +34,10 @@ def start(task: Task, network: str | None, init: str) -> nn.Module:
         return built
     state = _imagenet(built) if init == "imagenet" else read(Path(init))[0]
     fresh = built.state_dict()
-    for name in [name for name in state if name.startswith(_HEAD) and state[name].shape != fresh[name].shape]:
-        state[name] = fresh[name]
+    for name in [name for name in state if name.startswith(_HEAD)]:
+        if name not in fresh or state[name].shape != fresh[name].shape:
+            del state[name]
+    state = {name: value for name, value in fresh.items() if name.startswith(_HEAD)} | state
     try:
         built.load_state_dict(state)
     except RuntimeError:
@@ -68,8 +70,10 @@ def _imagenet(network: nn.Module) -> dict[str, torch.Tensor]:
     if name is None:
         raise UsageError("--init imagenet is there for torchvision's ResNets only; --init none starts at random")
     try:
-        state: dict[str, torch.Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
-    except OSError as error:
+        state: dict[str, torch.Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(
+            check_hash=True, weights_only=True
+        )
+    except Exception as error:  # whatever a download, or the damaged file of an earlier one, makes torch raise
         raise CheckpointError(
             f"ImageNet weights can't be downloaded ({error}): --init FILE starts from a checkpoint, none at random"
         ) from None

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from democlass.errors import DemoclassError
 from democlass.tasks import Task
-from democlass.train.feed import Feed, Share
+from democlass.train.feed import Feed
 from democlass.train.judge import Verdict, logits_of, targets_of
 from democlass.train.lesson import Lesson, Pupil
+from democlass.train.reader import Reader
 from democlass.train.recipe import Recipe
+from democlass.train.signals import deferred
 from democlass.train.state import State
 from democlass.train.teacher import Teaching
-from democlass.train.together import joined
+from democlass.train.together import Share, joined
 from democlass.train.views import normalised, recoloured
 from democlass.truth import Example
 from democlass.tuning import computes_natively
@@ -40,7 +43,10 @@ class Progress:
 
 
 class Trainer:
-    """Trains one network by a recipe. `run` goes on from wherever the state stands."""
+    """Trains one network by a recipe. `run` goes on from wherever the state stands.
+
+    `is_consistent` is False inside a step, and after one that failed: there is then nothing that may be saved.
+    """
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class Trainer:
         recipe: Recipe,
         feed: Feed,
         choose: Sequence[Example],
+        read: Reader,
         *,
         device: torch.device,
         share: Share,
@@ -56,7 +63,7 @@ class Trainer:
         compiled: bool = False,
     ) -> None:
         self.task, self.recipe, self.feed, self.choose = task, recipe, feed, choose
-        self._device, self._share = device, share
+        self._device, self._share, self._read = device, share, read
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network, multi_avg_fn=moving(recipe.average), use_buffers=True)
         self._lesson = Lesson(recipe, feed.frequencies, teaching, device)
@@ -72,22 +79,34 @@ class Trainer:
         self.best: dict[str, Any] | None = None
         self.best_score = -1.0
         self.history: list[dict[str, Any]] = []
+        self.is_consistent = True
 
     def run(self, keep: Callable[[], object], every: float, watch: Callable[[Progress], object]) -> None:
-        """Train to the end of the recipe; `keep` is called whenever `every` seconds have gone by."""
-        saved = time.monotonic()
-        for pixels, targets, places in self.feed.batches(self.sizes, self.step):
-            self._learn(pixels, targets, places)
-            self.step += 1
-            judged = self._judge() if self.step in self._judgements and self._share.rank == 0 else None
-            watch(Progress(self.step, len(self.sizes), self.sizes[self.step - 1], self.loss, judged))
-            if self._share.rank == 0 and time.monotonic() - saved >= every:
-                keep()
-                saved = time.monotonic()
+        """Train to the end of the recipe; `keep` is called whenever `every` seconds have gone by.
 
-    def save(self, path: Path, made_by: dict[str, Any]) -> None:
-        """Save the whole state."""
-        State(
+        Signals wait for the end of a step. Several processes end after the same step. Raises DemoclassError where the
+        loss is no number, UsageError where an image can't be read any more.
+        """
+        saved = time.monotonic()
+        together: AbstractContextManager[list[int]] = deferred() if self._share.world > 1 else nullcontext([])
+        with together as waiting:
+            if self.step and not (self.history and self.history[-1]["step"] == self.step):
+                self._judge_if_due(watch)  # the last run was interrupted before it came to this
+            with closing(self.feed.batches(self.sizes, self.step)) as batches:
+                for batch in batches:
+                    with deferred() as now_waiting:
+                        must_end = self._do_step(batch, waiting, now_waiting)
+                    if not self._judge_if_due(watch):
+                        watch(self._progress())
+                    if must_end:
+                        raise DemoclassError("another process of this training was told to end")
+                    if self._share.rank == 0 and time.monotonic() - saved >= every:
+                        keep()
+                        saved = time.monotonic()
+
+    def state(self, made_by: dict[str, Any]) -> State:
+        """Return the whole state."""
+        return State(
             made_by,
             self.step,
             self.network.state_dict(),
@@ -97,7 +116,8 @@ class Trainer:
             self.best_score,
             self.history,
             self._pupil.guess.state_dict() if isinstance(self._pupil, Pupil) else {},
-        ).save(path)
+            processes=self._share.world,
+        )
 
     def restore(self, state: State) -> None:
         """Go on where a saved state stood."""
@@ -108,7 +128,22 @@ class Trainer:
         self._optimizer.load_state_dict(state.optimizer)
         self.step, self.best, self.best_score, self.history = state.step, state.best, state.best_score, state.history
 
-    def _learn(self, pixels: torch.Tensor, targets: torch.Tensor, places: torch.Tensor) -> None:
+    def _do_step(self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], *waiting: list[int]) -> bool:
+        """Do one step; return whether signals are `waiting`, in any process."""
+        self.is_consistent = False
+        loss = self._learn(*batch)
+        broken, must_end = self._share.any(not math.isfinite(loss), any(waiting))
+        if broken:
+            raise DemoclassError(
+                f"the loss is no number after step {self.step + 1:,}: begin again with lower rates in --stages"
+            )
+        self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
+        self.step += 1
+        self.is_consistent = True
+        return must_end
+
+    def _learn(self, pixels: torch.Tensor, targets: torch.Tensor, places: torch.Tensor) -> float:
+        """Learn from a batch and return the loss."""
         device = self._device
         self._learner.train()
         for settings in self._optimizer.param_groups:
@@ -121,29 +156,38 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self.average.update_parameters(self.network)
-        now = float(loss.detach())
-        self.loss = now if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * now
+        return float(loss.detach())
 
     def _colour_seed(self) -> int:
         return (self.recipe.seed * 1_000_003 + self.step) * self._share.world + self._share.rank
 
+    def _progress(self, judged: dict[str, Any] | None = None) -> Progress:
+        return Progress(self.step, len(self.sizes), self.sizes[self.step - 1], self.loss, judged)
+
+    def _judge_if_due(self, watch: Callable[[Progress], object]) -> bool:
+        """Judge the moving average after the steps where that is due, in the first process; tell whether it was."""
+        if self.step not in self._judgements:
+            return False
+        if self._share.rank == 0:
+            watch(self._progress(self._judge()))
+        self._share.wait()
+        return True
+
     def _judge(self) -> dict[str, Any]:
         """Judge the moving average on the choose data, and keep it if none was better."""
-        logits = logits_of(self.average.module, self.task, self.choose, self._device)
+        logits = logits_of(self.average.module, self.choose, self._device, self._read)
+        if not logits.isfinite().all():
+            raise DemoclassError(
+                f"the answers are no numbers after step {self.step:,}: begin again with lower rates in --stages"
+            )
         verdict = Verdict.of(self.task, logits, targets_of(self.choose, self.task))
-        if verdict.score > self.best_score:
-            self.best_score = verdict.score
-            self.best = {name: value.cpu().clone() for name, value in self.average.module.state_dict().items()}
         figures = {"step": self.step, "size": self.sizes[self.step - 1], **verdict.figures()}
-        self.history.append({name: figures[name] for name in ("step", "size", "accuracy", "macro_recall")})
+        with deferred():
+            if verdict.score > self.best_score:
+                self.best_score = verdict.score
+                self.best = {name: value.cpu().clone() for name, value in self.average.module.state_dict().items()}
+            self.history.append({name: figures[name] for name in ("step", "size", "accuracy", "macro_recall")})
         return figures
-
-
-def described(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as plain values."""
-    plain = asdict(recipe)
-    plain["stages"] = [list(asdict(stage).values()) for stage in recipe.stages]
-    return plain
 
 
 def moving(decay: float) -> Callable[..., None]:
