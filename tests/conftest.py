@@ -14,7 +14,7 @@ import termios
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -23,6 +23,9 @@ from torch import nn
 
 from democlass.classifier import Classifier
 from democlass.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from serving import Serving
 
 # A shell has background jobs ignore Ctrl-C, and they hand that on; here it is to act, whoever started the tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -81,6 +84,17 @@ def classifier() -> Classifier:
 @pytest.fixture(scope="session")
 def portrait() -> Image.Image:
     return Image.open(EXAMPLES / "astronaut.png").convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A service of the built-in networks, which all tests of its requests share."""
+    import serving
+
+    said = tmp_path_factory.mktemp("service") / "said"
+    words = ("--queue", str(serving.QUEUE), "--max-upload", str(serving.MAX_UPLOAD), "--workers", "2")
+    with serving.serving(said, *words, "--allow-host", "faces.example.org") as here:
+        yield here
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 from democlass import __version__
-from democlass.serve.gate import Gate, Limits
+from democlass.serve.gate import Gate
+from democlass.serve.limits import Limits
 from democlass.serve.refusals import Refusal
 from democlass.serve.routes import add_classifying, add_operating
 from democlass.serve.service import Service
@@ -37,8 +38,7 @@ def create_app(
 
     `fail` is called with what a warm-up came to that failed: such a service never becomes ready.
     """
-    # Uploads stay in memory, never in a temporary file: nothing is stored.
-    MultiPartParser.spool_max_size = limits.max_upload
+    MultiPartParser.spool_max_size = 0  # no limit: uploads stay in memory, whatever their size
 
     def tell(warming: asyncio.Task[None]) -> None:
         if not warming.cancelled() and (error := warming.exception()) is not None:
@@ -53,7 +53,14 @@ def create_app(
         await asyncio.wait((warming,))
         service.close()
 
-    app = FastAPIOffline(title="democlass", version=__version__, description=_ABOUT, lifespan=lifespan, redoc_url=None)
+    app = FastAPIOffline(
+        title="democlass",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead to whatever host the request names
+    )
     app.add_middleware(Gate, service=service, limits=limits, log=log)
     _handle_errors(app, service)
 
@@ -78,13 +85,19 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
-        return answer(Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "no file", said))
+        field = next((str(each["loc"][1]) for each in error.errors() if len(each["loc"]) > 1), "file")
+        is_text = any(isinstance(each.get("input"), str) for each in error.errors())
+        found = f"field '{field}' of the form is text, not a file" if is_text else f"the form has no file in '{field}'"
+        detail = f"{found}: with curl, write -F {field}=@face.jpg, with an @"
+        return answer(Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "no file", detail))
 
     @app.exception_handler(HTTPException)
     async def failed(_: Request, error: HTTPException) -> Response:
         kind = HTTPStatus(error.status_code).phrase.lower()
-        return answer(Refusal(error.status_code, kind, str(error.detail), error.headers))
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"
+        return answer(Refusal(error.status_code, kind, str(error.detail), headers))
 
     @app.exception_handler(Exception)
     async def broken(_: Request, __: Exception) -> Response:  # uvicorn writes the traceback

@@ -43,12 +43,13 @@ class Batcher(Generic[Item, Answer]):
         self._asked.put((item, future))
         return future
 
-    def close(self) -> None:
-        """Answer all that was asked, then end the threads."""
+    def close(self, timeout: float | None = None) -> None:
+        """Answer all that was asked, then end the threads. Threads that take more than `timeout` seconds are left."""
+        end = None if timeout is None else time.monotonic() + timeout
         for _ in self._threads:
             self._asked.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
 
     def _work(self) -> None:
         self._begin()

@@ -75,7 +75,11 @@ class Refused(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether both networks answer."""
+    """Whether images are classified now.
 
-    status: Literal["ready", "starting"]
+    `starting`: the networks have not answered yet. `stuck`: all decoders are busy with slow images, or no image was
+    answered for a minute. `stopping`: the service ends.
+    """
+
+    status: Literal["ready", "starting", "stuck", "stopping"]
     version: str

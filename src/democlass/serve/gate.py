@@ -1,37 +1,24 @@
-"""The gate: before a request's body is read, may it come in? And afterwards, what is written down of it."""
+"""The gate: what is checked of a request before it is served, and what is logged of it afterwards."""
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from democlass.serve.body import Body, UploadMemory
+from democlass.serve.checks import check_content, check_key, check_message, check_origin
+from democlass.serve.limits import FORM_OVERHEAD, Limits
 from democlass.serve.refusals import Refusal, busy
-from democlass.serve.service import Service
+from democlass.serve.service import Service, stopping
 
-_PATIENCE = 30.0
-"""Seconds that a client may keep us waiting for the next piece of what it sends."""
+CLASSIFYING = ("/predict", "/predict/batch")
+"""The paths at which images are classified: only there is a body read."""
 
-_DRAIN = 1.0
-"""Seconds for which the body of a refused request is still taken, unread: a client that is cut off while it sends
-never sees why."""
-
-_MULTIPART_OVERHEAD = 2**12
-"""Bytes that a form may have around its file."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a request may bring: bytes, and the key it must know, if any."""
-
-    max_upload: int
-    api_key: str | None = None
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 
 
 class Gate:
@@ -39,117 +26,102 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service, limits: Limits, log: Callable[[str], object]) -> None:
         self._app, self._service, self._limits, self._log = app, service, limits, log
+        self._memory = UploadMemory(limits.upload_memory)
+        self._uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in or refuse it."""
+        """Serve a request or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        visit = _Visit(receive, send, self._limits.max_upload + _MULTIPART_OVERHEAD)
+        visit = _Visit(scope, Body(receive, self._limits, self._memory), send)
         try:
-            await self._let_in(scope, visit)
+            await self._serve(visit)
         except Exception:
             visit.status = HTTPStatus.INTERNAL_SERVER_ERROR  # which is answered outside of this
             raise
         finally:
-            self._note(scope, visit, time.perf_counter() - began)
+            visit.body.release()
+            self._note(visit, time.perf_counter() - began)
 
-    async def _let_in(self, scope: Scope, visit: _Visit) -> None:
-        if scope["method"] != "POST":
-            await self._app(scope, visit.receive, visit.send)
-            return
+    async def _serve(self, visit: _Visit) -> None:
         try:
-            self._check(Headers(scope=scope), visit)
+            check_message(visit.scope["http_version"], visit.headers)
+            if visit.scope["method"] != "POST" or visit.scope["path"] not in CLASSIFYING:
+                await self._app(visit.scope, visit.body.receive, visit.send)
+                return
+            self._check(visit)
+            self._uploads += 1
         except Refusal as refusal:
-            self._service.metrics.errors.labels(refusal.kind).inc()
-            await visit.drain()
-            await refusal.response()(scope, visit.receive, visit.send)
+            await self._refuse(refusal, visit)
             return
         try:
-            await self._app(scope, visit.receive, visit.send)
+            await visit.body.read()
+            await self._app(visit.scope, visit.body.receive, visit.send)
+        except Refusal as refusal:
+            await self._refuse(refusal, visit)
         finally:
-            self._service.give(1)
+            self._uploads -= 1
 
-    def _check(self, headers: Headers, visit: _Visit) -> None:
-        """Take one image on, for a start. Raises Refusal."""
-        key = self._limits.api_key
-        if key is not None and not hmac.compare_digest(_key_in(headers).encode(), key.encode()):
-            raise Refusal(
-                HTTPStatus.UNAUTHORIZED, "no key", "X-API-Key is missing or wrong", {"WWW-Authenticate": "ApiKey"}
-            )
+    def _check(self, visit: _Visit) -> None:
+        """Refuse what would be read in vain. Raises Refusal."""
+        headers, limits, service = visit.headers, self._limits, self._service
+        if limits.api_key is None:
+            check_origin(headers, limits.allow_hosts)
+        else:
+            check_key(headers, limits.api_key)
+        check_content(headers)
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > visit.most:
-            raise visit.too_large()
-        if not self._service.ready:
+        if length.isdecimal() and int(length) > limits.max_upload + FORM_OVERHEAD:
+            raise visit.body.too_large()
+        if service.status == "starting":
             raise busy("the networks are not ready yet: try again in a moment")
-        if not self._service.take(1):
-            raise busy(f"{self._service.most} images are waiting: try again in a moment")
+        if service.status == "stopping":
+            raise stopping()
+        if service.taken >= service.most:
+            raise busy(f"{service.most} images are waiting: try again in a moment")
+        if self._uploads >= limits.uploads:
+            raise busy(f"{limits.uploads} uploads are on their way: try again in a moment")
 
-    def _note(self, scope: Scope, visit: _Visit, seconds: float) -> None:
-        known = {getattr(route, "path", "") for route in scope["app"].routes}
-        endpoint = scope["path"] if scope["path"] in known else "other"  # never what a stranger made up
+    async def _refuse(self, refusal: Refusal, visit: _Visit) -> None:
+        self._service.metrics.errors.labels(refusal.kind).inc()
+        await refusal.response()(visit.scope, visit.body.receive, visit.send)
+
+    def _note(self, visit: _Visit, seconds: float) -> None:
+        known = {getattr(route, "path", "") for route in visit.scope["app"].routes}
+        endpoint = visit.scope["path"] if visit.scope["path"] in known else "other"  # never what a stranger made up
+        method = visit.method if visit.method in _METHODS else "other"
         metrics = self._service.metrics
         metrics.requests.labels(endpoint, str(visit.status)).inc()
         metrics.seconds.labels(endpoint).observe(seconds)
-        self._log(f"{scope['method']} {endpoint} {visit.status} {visit.size} bytes {1000 * seconds:.0f} ms")
+        self._log(f"{method} {endpoint} {visit.status} {visit.body.size} bytes {1000 * seconds:.0f} ms")
 
 
 class _Visit:
-    """One request: its body is counted while it is read, its status noted when it is sent."""
+    """One request, its body, and the status of its answer."""
 
-    def __init__(self, receive: Receive, send: Send, most: int) -> None:
-        self._receive, self._send, self.most = receive, send, most
-        self.size, self.status = 0, 0
-        self._whole = False
-
-    async def receive(self) -> Message:
-        """Return the next piece. Raises Refusal where the body is too large, or does not come."""
-        if self._whole:
-            return await self._receive()
-        try:
-            message = await asyncio.wait_for(self._next(), _PATIENCE)
-        except asyncio.TimeoutError:
-            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "too slow", "the request did not come to its end") from None
-        self.size += len(message.get("body", b""))
-        if self.size > self.most:
-            await self.drain()
-            raise self.too_large()
-        return message
+    def __init__(self, scope: Scope, body: Body, send: Send) -> None:
+        self.method, self.body, self._send = scope["method"], body, send
+        # The server leaves the body out of an answer to HEAD.
+        method = "GET" if self.method == "HEAD" else self.method
+        self.scope = {**scope, "method": method, "path": _path(scope["path"])}
+        self.headers = Headers(scope=scope)
+        self.status = 0
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the answer on."""
+        """Pass a part of the answer on. A connection ends with an answer that comes before the end of its request."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._has_body() and not self.body.is_complete:
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         await self._send(message)
 
-    async def drain(self) -> None:
-        """Take what still comes for a moment, and forget it."""
-
-        async def all_of_it() -> None:
-            while not self._whole:
-                await self._next()
-
-        try:
-            await asyncio.wait_for(all_of_it(), _DRAIN)
-        except asyncio.TimeoutError:
-            self._whole = True
-
-    async def _next(self) -> Message:
-        message = await self._receive()
-        self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
-        return message
-
-    def too_large(self) -> Refusal:
-        """Return what is said of a body with too many bytes."""
-        return Refusal(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "too large",
-            f"a request may have {self.most - _MULTIPART_OVERHEAD} bytes",
-            {"Connection": "close"},
-        )
+    def _has_body(self) -> bool:
+        return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
 
 
-def _key_in(headers: Headers) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return headers.get("x-api-key") or (token if scheme.lower() == "bearer" else "")
+def _path(target: str) -> str:
+    """Return the path of a request's target, which may be a whole URL."""
+    scheme, found, rest = target.partition("://")
+    return "/" + rest.partition("/")[2] if found and scheme.lower() in ("http", "https") else target

@@ -32,10 +32,15 @@ class Metrics:
             "democlass_batch_images", "Images that went through the networks at once.", buckets=_BATCHES, registry=here
         )
         self._queue = Gauge("democlass_queue_images", "Images taken on and not answered yet.", registry=here)
+        self._connections = Gauge("democlass_connections", "Connections that are open.", registry=here)
 
-    def watch(self, waiting: Callable[[], int]) -> None:
+    def watch_images(self, count: Callable[[], int]) -> None:
         """Ask this for the number of images that wait, whenever someone looks."""
-        self._queue.set_function(waiting)
+        self._queue.set_function(count)
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        """Ask this for the number of open connections, whenever someone looks."""
+        self._connections.set_function(count)
 
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""

@@ -15,7 +15,7 @@ from democlass.results import to_document
 from democlass.serve.documents import BATCH_EXAMPLE, Answer, Classified, Health, Refused, Unreadable
 from democlass.serve.metrics import CONTENT_TYPE
 from democlass.serve.pages import home
-from democlass.serve.refusals import CLIENT_GONE, Refusal, busy
+from democlass.serve.refusals import CLIENT_GONE, Refusal
 from democlass.serve.service import Service
 
 Result = TypeVar("Result")
@@ -23,11 +23,13 @@ Result = TypeVar("Result")
 _REFUSALS = {
     400: "The form can't be read",
     401: "The key is missing or wrong",
-    408: "The request did not come to its end",
+    403: "From a web page of another origin",
+    408: "The request took too long to arrive",
     413: "Too many bytes, or too many files",
-    415: "Not an image",
+    415: "Not an image, or a body in an encoding that is not understood",
     422: "No file, or an image that can't be read",
-    503: "Busy, or not ready yet: see Retry-After",
+    431: "Too many header fields",
+    503: "Busy, starting or stopping: see Retry-After",
 }
 
 
@@ -48,7 +50,11 @@ def add_classifying(app: FastAPI, service: Service, dependencies: Sequence[param
         request: Request, file: Annotated[UploadFile, File(description="JPEG, PNG, or what else Pillow reads.")]
     ) -> Response:
         """Classify one image: every probability of perceived gender and perceived race."""
-        prediction = await _unless_gone(request, service.classify(await file.read()))
+        if len(form := (await request.form()).getlist("file")) > 1:
+            detail = f"{len(form)} files: send one, or all of them to /predict/batch in fields named 'files'"
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "too many files", detail)
+        with service.places(1):
+            (prediction,) = await _unless_gone(request, service.classify([(None, await _content(file))]))
         if prediction.error is not None:
             raise Refusal.of(prediction.error)
         document = to_document(prediction)
@@ -61,7 +67,7 @@ def add_classifying(app: FastAPI, service: Service, dependencies: Sequence[param
                 "model": list[Classified | Unreadable],  # type: ignore[valid-type]
                 "content": {"application/json": {"example": BATCH_EXAMPLE}},
             },
-            **_refused(*(code for code in _REFUSALS if code != 415)),
+            **_refused(*_REFUSALS),
         },
         dependencies=dependencies,
         tags=["classify"],
@@ -73,14 +79,9 @@ def add_classifying(app: FastAPI, service: Service, dependencies: Sequence[param
         if len(files) > service.most:
             detail = f"{len(files)} files: a request may have {service.most}"
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too many files", detail)
-        others = len(files) - 1
-        if not service.take(others):
-            raise busy(f"there is no room for {len(files)} images: try again in a moment, or send fewer")
-        try:
-            asked = [service.classify(await file.read(), file.filename or "") for file in files]
-            predictions = await _unless_gone(request, _all(asked))
-        finally:
-            service.give(others)
+        with service.places(len(files)):
+            images = [(file.filename or "", await _content(file)) for file in files]
+            predictions = await _unless_gone(request, service.classify(images))
         for prediction in predictions:
             if prediction.reason is not None:
                 service.metrics.errors.labels(prediction.reason).inc()
@@ -97,9 +98,9 @@ def add_operating(app: FastAPI, service: Service) -> None:
 
     @app.get("/health", responses={503: {"model": Health}}, response_model=Health, tags=["operate"])
     async def health() -> Response:
-        """Tell whether both networks have answered a warm-up: 200 where they have, else 503."""
-        status = "ready" if service.ready else "starting"
-        return JSONResponse({"status": status, "version": __version__}, 200 if service.ready else 503)
+        """Tell whether images are classified now: 200 where they are, else 503 and why not."""
+        status = service.status
+        return JSONResponse({"status": status, "version": __version__}, 200 if status == "ready" else 503)
 
     @app.get(
         "/metrics",
@@ -112,8 +113,11 @@ def add_operating(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
-async def _all(asked: list[Coroutine[Any, Any, Result]]) -> list[Result]:
-    return await asyncio.gather(*asked)
+async def _content(file: UploadFile) -> bytes:
+    """Return the bytes of a file, and free those that the form has."""
+    content = await file.read()
+    await file.close()
+    return content
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
