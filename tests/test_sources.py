@@ -112,12 +112,65 @@ def test_a_folder_that_cannot_be_listed_is_not_lost(
 def test_patterns_the_shell_did_not_expand(tree: Path) -> None:
     assert found(["photos/*.jpg"]) == ["photos/a0.jpg", "photos/b.jpg"]
     assert found(["photos/**/*.webp"]) == ["photos/a/deep/3.webp"]
-    assert found(["photos/*.gif", "photos/z.txt"]) == ["photos/*.gif", "photos/z.txt"]
+    assert found(["photos/**"]) == found(["photos"])
+
+
+def test_a_pattern_that_matches_nothing_says_so_and_is_a_row(tree: Path) -> None:
+    said: list[str] = []
+    sources = ["photos/*.gif", "photos/z.txt", "none.jpg", "photos/*.jpg"]
+    names = list(find(sources, Walk(), Counter(), warn=said.append))
+    assert names == ["photos/*.gif", "photos/z.txt", "none.jpg", "photos/a0.jpg", "photos/b.jpg"]
+    assert said == ["photos/*.gif matches nothing"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_itself(tree: Path) -> None:
     (tree / "[b].jpg").touch()
     assert found(["photos/[b].jpg"]) == ["photos/[b].jpg"]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ("photos", "photos"),
+        ("photos", "photos/a"),
+        ("photos", "./photos/", "photos//"),
+        ("photos", "link"),
+        ("photos", "photos/a/deep", "photos/**"),
+        ("photos", "phot*"),
+    ],
+)
+def test_a_folder_is_searched_once_over_all_sources(sources: Sequence[str], tree: Path) -> None:
+    Path("link").symlink_to("photos")
+    skipped: Counter[str] = Counter()
+    assert found(sources, Walk(), skipped) == found(["photos"])
+    assert skipped == {"not named like an image": 2, "hidden": 2}
+
+
+def test_a_folder_within_comes_first_where_it_is_named_first(tree: Path) -> None:
+    assert found(["photos/a", "photos"]) == [
+        *("photos/a/1.png", "photos/a/deep/3.webp", "photos/a.JPEG", "photos/a0.jpg", "photos/b.jpg")
+    ]
+
+
+def test_a_file_is_a_row_each_time_it_is_named(tree: Path) -> None:
+    assert found(["photos/b.jpg", "photos/b.jpg"]) == ["photos/b.jpg"] * 2
+    assert found(["photos", "photos/b.jpg"]) == [*found(["photos"]), "photos/b.jpg"]
+
+
+def test_a_folder_named_within_another_gets_what_patterns_left_out_there(tree: Path) -> None:
+    """Patterns are held against the path below the folder given, so they may take other files the second time."""
+    skipped: Counter[str] = Counter()
+    names = found(["photos", "photos/a"], Walk(exclude=("a/*",)), skipped)
+    assert names == ["photos/a.JPEG", "photos/a0.jpg", "photos/b.jpg", "photos/a/1.png", "photos/a/deep/3.webp"]
+    assert skipped == {"excluded": 1, "not named like an image": 1, "hidden": 2}
+    included = Walk(include=("a/*",))
+    assert found(["photos/a", "photos"], included) == found(["photos"], included)
+    assert found(["photos", "photos/a", "photos"], included) == found(["photos"], included)
+
+
+def test_names_on_standard_input_stand_where_the_dash_stands(tree: Path) -> None:
+    names = find(["photos/b.jpg", "-", "photos/b.jpg"], Walk(), Counter(), read_stdin=lambda: ["x", "y"])
+    assert list(names) == ["photos/b.jpg", "x", "y", "photos/b.jpg"]
 
 
 @given(st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from typing import Annotated
 
 import typer
@@ -12,6 +10,7 @@ from democlass.cli.expand import expand
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.run import Job, execute
 from democlass.errors import UsageError
+from democlass.patterns import is_there
 from democlass.sources import STANDARD_INPUT
 
 app = typer.Typer(add_completion=False)
@@ -33,6 +32,6 @@ def batch(
     written is whole, and --resume completes it. For describing lawfully held collections; never for deciding
     anything about one person, for identification or surveillance.
     """
-    if not any(source == STANDARD_INPUT or os.path.lexists(source) or glob.glob(source) for source in sources):
+    if not any(source == STANDARD_INPUT or is_there(source) for source in sources):
         raise UsageError(f"no such file or folder: {', '.join(sources)}")
     return execute(Job(context, sources, options, narrate=True), OutputFormat.CSV)
