@@ -82,7 +82,8 @@ def test_a_run_leaves_its_rows_and_its_record_and_nothing_else(
     assert record["tallies"] == {"rows": 6, "classified": 5, "unreadable": {"empty file": 1}, "skipped": {}}
     assert set(record["checkpoints"]) == {"gender", "race"}
     assert len(record["checkpoints"]["race"]["sha256"]) == 64
-    assert record["options"]["batch_size"] == 2 and record["threads"] >= 1 and record["versions"]["torch"]
+    assert record["options"]["batch_size"] == 2 and record["record_format"] == 2
+    assert record["runs"][0]["threads"] >= 1 and record["runs"][0]["versions"]["torch"]
 
 
 @pytest.mark.parametrize("die_after", range(6))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from democlass.classifier import Classifier
 from democlass.errors import OutputError
-from democlass.record import FINISHED, RunRecord
+from democlass.record import FINISHED, RECORD_FORMAT, RunRecord
+
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def test_it_holds_all_that_numbers_depend_on(record: RunRecord) -> None:
         "max_pixels": 2**27,
         "min_confidence": 0.5,
     }
-    assert set(record.versions) == {"democlass", "python", "torch", "torchvision", "pillow"}
+    assert set(record.versions) == {"democlass", "python", "torch", "torchvision", "pillow", "simplejpeg"}
     assert record.checkpoints["gender"]["labels"] == ["Female", "Male"]
 
 
@@ -42,7 +47,7 @@ def test_it_can_be_read_back(record: RunRecord, tmp_path: Path) -> None:
 
 
 def test_the_same_run_may_go_on(record: RunRecord) -> None:
-    record.refuse_other(replace(record, started="later", threads=99, format="json"))
+    record.refuse_other(replace(record, started="later", format="json"))
 
 
 @pytest.mark.parametrize("what", ["sha256", "labels", "temperature"])
@@ -59,3 +64,89 @@ OPTIONS = ["device", "precision", "batch_size", "fast", "ignore_exif", "max_pixe
 def test_another_option_is_refused_by_name(option: str, record: RunRecord) -> None:
     with pytest.raises(OutputError, match=f"{option}: .* then, other now"):
         record.refuse_other(replace(record, options={**record.options, option: "other"}))
+
+
+DAMAGED: list[tuple[Any, str]] = [
+    ("", "it is not JSON"),
+    ("\0" * 400, "it is not JSON"),
+    ("[" * 100_000, "it is not JSON"),
+    ([], "it is not a record of a run"),
+    (5, "it is not a record of a run"),
+    ({}, "format is missing"),
+    ({"state": "odd"}, "state is not what a run writes"),
+    ({"format": None}, "format is not what"),
+    ({"checkpoints": [1]}, "checkpoints is not what"),
+    ({"checkpoints": {"gender": 1}}, "checkpoints is not what"),
+    ({"options": {}}, "options is not what"),
+    ({"options": {"batch_size": "8"}}, "options is not what"),
+    ({"options": {"batch_size": 0}}, "options is not what"),
+    ({"runs": []}, "runs is not what"),
+    ({"runs": [[]]}, r"runs\[0\] is not an object"),
+    ({"runs": [{"started": "x", "versions": {}}]}, r"runs\[0\].threads is missing"),
+    ({"runs": [{"started": "x", "versions": {}, "threads": 0}]}, r"runs\[0\].threads is not what"),
+    ({"runs": [{"started": "x", "versions": {}, "threads": 10**9}]}, r"runs\[0\].threads is not what"),
+    ({"runs": [{"started": "x", "versions": {}, "threads": 1, "folder": "x"}]}, r"runs\[0\].folder is not what"),
+    ({"log_bytes": -1}, "log_bytes is not what"),
+    ({"replaces": [1]}, "replaces is not what"),
+    ({"record_format": "2"}, "record_format is not a number"),
+    ({"record_format": True}, "record_format is not a number"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), DAMAGED, ids=[str(number) for number in range(len(DAMAGED))])
+def test_a_damaged_record_is_one_line_that_says_what_to_do(
+    change: Any, what: str, record: RunRecord, tmp_path: Path
+) -> None:
+    record.write(tmp_path / "r.json")
+    whole = json.loads((tmp_path / "r.json").read_text())
+    if isinstance(change, dict) and change:
+        change = whole | change
+    (tmp_path / "r.json").write_text(change if isinstance(change, str) else json.dumps(change))
+    with pytest.raises(OutputError, match=f"{what}.*Put back a copy of it, or --overwrite begins again") as caught:
+        RunRecord.read(tmp_path / "r.json")
+    assert "\n" not in str(caught.value) and "RunRecord" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["format", "checkpoints", "options", "runs", "state", "started"])
+def test_what_is_missing_is_named(name: str, record: RunRecord, tmp_path: Path) -> None:
+    record.write(tmp_path / "r.json")
+    whole = json.loads((tmp_path / "r.json").read_text())
+    del whole[name]
+    (tmp_path / "r.json").write_text(json.dumps(whole))
+    with pytest.raises(OutputError, match=f": {name} is missing"):
+        RunRecord.read(tmp_path / "r.json")
+
+
+def test_what_this_version_does_not_know_is_left_alone(record: RunRecord, tmp_path: Path) -> None:
+    record.write(tmp_path / "r.json")
+    whole = json.loads((tmp_path / "r.json").read_text())
+    (tmp_path / "r.json").write_text(json.dumps(whole | {"note": "mine"}))
+    assert RunRecord.read(tmp_path / "r.json") == record
+
+
+def test_a_record_of_a_newer_format_is_refused(record: RunRecord, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({"record_format": RECORD_FORMAT + 1, "all": "else"}))
+    with pytest.raises(OutputError, match=r"newer version of democlass \(record format 3, .* up to 2\): use that"):
+        RunRecord.read(tmp_path / "r.json")
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "."):
+        with pytest.raises(OutputError, match="no regular file"):
+            RunRecord.read(tmp_path / name)
+
+
+def test_a_record_of_version_0_1_0_is_one_run(tmp_path: Path) -> None:
+    old = RunRecord.read(DATA / "0.1.0" / "unfinished.csv.run.json")
+    assert old is not None and (old.threads, old.versions["democlass"], old.state) == (2, "0.1.0", "running")
+    assert (old.log_bytes, old.replaces, old.runs[0].folder) == (None, None, None)
+    old.write(tmp_path / "r.json")
+    assert RunRecord.read(tmp_path / "r.json") == old
+
+
+def test_an_option_that_an_older_version_did_not_have_had_its_default(record: RunRecord) -> None:
+    older = {name: value for name, value in record.options.items() if name not in ("fast", "max_pixels")}
+    replace(record, options=older).refuse_other(record)
+    with pytest.raises(OutputError, match="fast: False then, True now"):
+        replace(record, options=older).refuse_other(replace(record, options={**record.options, "fast": True}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,14 +49,26 @@ def test_a_repeated_row_takes_the_place_of_the_first_and_the_last_one_counts(log
     assert list(log.rows()) == [row("a"), row("b"), row("c"), row("d")]
 
 
-@pytest.mark.parametrize("torn", [b'{"path": "torn', b"x" * 200_000, b""])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'{"path": "torn',
+        b"x" * 200_000,
+        b"",
+        b"\0",
+        b"\0" * 300_000,
+        b'{"path": "to' + b"\0" * 5000,
+        b"\0" * 70_000 + b"\n",
+        b"\0\0\n" * 40_000,
+    ],
+)
 def test_what_follows_the_last_whole_row_is_cut_off(torn: bytes, log: RowLog) -> None:
     log.append(row("a"))
     log.close()
     with log.path.open("ab") as file:
         file.write(torn)
     with closing(RowLog(log.path)) as again:
-        again.cut_torn_row()
+        again.cut_torn_end()
         again.append(row("b"))
         assert list(again.rows()) == [row("a"), row("b")]
 
@@ -63,16 +77,87 @@ def test_a_log_of_nothing_but_a_torn_row_is_empty(log: RowLog) -> None:
     log.close()
     log.path.write_bytes(b"torn")
     with closing(RowLog(log.path)) as again:
-        again.cut_torn_row()
+        again.cut_torn_end()
         assert again.is_empty and list(again.rows()) == []
 
 
-def test_a_row_that_cannot_be_read_is_refused(log: RowLog) -> None:
+DAMAGED = [
+    b"nonsense",
+    b"\0" * 4096,
+    b"[]",
+    b"5",
+    b"{}",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"path": 5, "status": "error", "error": "x"}',
+    b'{"path": null, "status": "error", "error": "x"}',
+    b'{"path": "a\\u0000b", "status": "error", "error": "x"}',
+    b'{"path": "b", "status": "odd"}',
+    b'{"path": "b", "status": "ok"}',
+    b'{"path": "b", "status": "ok", "gender_probabilities": 5, "race_probabilities": {}}',
+    b'{"path": "b", "path_bytes": "xx", "status": "error", "error": "x"}',
+    b'{"path": "b", "status": "error", "error": "x", "replaces_row": "0"}',
+    b'{"path": "b", "status": "error", "error": "x", "replaces_row": -1}',
+    b'{"path": "b", "status": "error", "error": "x", "replaces_row": 7}',
+    b'{"path": "b", "status": "error", "error": "x", "replaces_row": 99999999999999999999}',
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED, ids=[str(number) for number in range(len(DAMAGED))])
+def test_a_row_in_the_middle_that_cannot_be_read_is_refused_and_can_be_cut_off(line: bytes, log: RowLog) -> None:
     log.append(row("a"))
-    with log.path.open("ab") as file:
-        file.write(b"nonsense\n")
-    with pytest.raises(OutputError, match="--overwrite"):
-        list(log.rows())
+    start = log.size
+    log.append(row("c"))
+    log.close()
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole[:start] + line + b"\n" + whole[start:])
+    with closing(RowLog(log.path)) as again:
+        again.cut_torn_end()
+        with pytest.raises(OutputError, match="--overwrite") as caught:
+            list(again.rows())
+        said = str(caught.value)
+        assert "\n" not in said and f"truncate -s {start} " in said
+        subprocess.run(shlex.split(said.partition("read: ")[2].partition(" cuts")[0]), check=True)
+        assert list(again.rows()) == [row("a")]
+
+
+def test_many_rows_are_added_at_once(log: RowLog) -> None:
+    rows = [row(f"{number}", "truncated: x") for number in range(2000)]
+    log.extend(rows)
+    log.append(row("last"))
+    assert list(log.rows()) == [*rows, row("last")]
+
+
+def test_a_name_that_looks_like_a_replacement_is_a_row(log: RowLog) -> None:
+    rows = [row('a"replaces_row": 0.jpg'), row("replaces_row")]
+    log.extend(rows)
+    assert list(log.rows()) == rows
+
+
+def test_a_log_whose_name_was_deleted_keeps_its_rows_and_deletes_no_other(log: RowLog) -> None:
+    log.append(row("a"))
+    log.path.unlink()
+    log.path.write_text("another run's")
+    log.append(row("b"))
+    assert list(log.rows()) == [row("a"), row("b")]
+    log.close(discard=True)
+    assert log.path.read_text() == "another run's"
+
+
+def test_rows_are_forced_to_disk_every_few_seconds(log: RowLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(log.size)
+
+    monkeypatch.setattr(os, "fsync", note)
+    log.append(row("a"))
+    assert synced == []
+    monkeypatch.setattr("democlass.rowlog.SECONDS_BETWEEN_SYNCS", 0.0)
+    log.append(row("b"))
+    assert synced == [log.path.stat().st_size]
 
 
 def test_only_one_process_holds_it_and_death_lets_go(tmp_path: Path) -> None:

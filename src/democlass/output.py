@@ -1,23 +1,39 @@
 """The output that nothing is lost of: OUT, its rows so far in `OUT.partial`, its record in `OUT.run.json`.
 
-At the end OUT is made from the row log, forced to disk and renamed into place; then the record says `finished`, and
-the log goes. A run that dies at any moment leaves the old OUT or the new one, and rows that resuming goes on from:
-those of the log while the record says `running`, else those of OUT.
+On disk things happen in this order:
+
+1. `OUT.partial`, the row log, is opened and locked. A run that adds to a finished OUT first copies OUT's rows into it.
+2. The log is forced to disk, and then the record says `running`: from here on the rows are in the log.
+3. Rows are appended to the log, which is forced to disk every few seconds, and when the run is interrupted.
+4. At the end the log is forced to disk. `OUT.export` is written from it, forced to disk, renamed to OUT, and the
+   folder is forced to disk.
+5. The record says `finished`: from here on the rows are in OUT. The log is deleted.
+
+The record is itself replaced in one step: `OUT.run.json.new` is written, forced to disk and renamed. So a run that
+dies leaves, whatever the moment: the old OUT or the new one, whole; and a record that says where the rows are. A kill
+loses the row that was being written, a power cut the rows of the last seconds; resuming classifies those again.
+docs/resuming.md has a table of every moment.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from democlass.errors import OutputError
-from democlass.record import FINISHED, RunRecord, now, sync_folder
-from democlass.results import Prediction, needs_path_bytes
+from democlass.errors import OutputError, WriteError
+from democlass.files import copy_owner_and_mode, sync_folder
+from democlass.output_files import EXPORT, PARTIAL, RECORD, companion, read_rows
+from democlass.output_files import refuse_odd_place as refuse_odd_place
+from democlass.record import FINISHED, RunRecord
+from democlass.results import Prediction
+from democlass.row_index import RowIndex
 from democlass.rowlog import RowLog, write_error
+from democlass.run_info import RunInfo, now
 from democlass.tally import Tally
 from democlass.tasks import TASKS, Task
 from democlass.writers import FORMATS, Format, Shape
@@ -32,69 +48,73 @@ class Intent:
     retry_errors: bool = False
 
 
-def refuse_odd_place(path: Path) -> None:
-    """Raise OutputError where no file can be: on a folder, or in one that is not there."""
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: give --out a file in it")
-    if not path.parent.is_dir():
-        raise OutputError(f"there is no folder {path.parent}: make it first")
-
-
 class Output:
     """OUT and its companions, this process's alone from `__init__` to `close`.
 
     Raises OutputError where OUT exists and neither resuming nor overwriting was asked for, where another run holds
     it, or where its folder can't be written. `previous` is the record of the run to be resumed, if there is one.
+    `warn` is given lines on what may surprise.
     """
 
-    def __init__(self, path: Path, format_: Format, intent: Intent, tasks: Sequence[Task] = TASKS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        format_: Format,
+        intent: Intent,
+        tasks: Sequence[Task] = TASKS,
+        *,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.path = Path(os.path.realpath(path))  # a link is written through, not replaced
-        self._record_path = self.path.with_name(self.path.name + ".run.json")
+        self._record_path = companion(self.path, RECORD)
         self._format = format_
         self._intent = intent
         self._tasks = tasks
+        self._warn = warn
         self._record: RunRecord | None = None
-        self._done: Counter[str] = Counter()
-        self._to_repeat: deque[tuple[int, str]] = deque()
+        self._rows = RowIndex()
+        self._existed = False
         refuse_odd_place(self.path)
-        self._log = RowLog(self.path.with_name(self.path.name + ".partial"), tasks)
+        self._log = RowLog(companion(self.path, PARTIAL), tasks, warn=warn)
         try:
             self.previous = self._read_previous()
-        except OutputError:
+        except BaseException:
             self.close()
             raise
 
     def begin(self, record: RunRecord) -> None:
-        """Make ready for rows, and take up those that are there. Raises OutputError."""
-        if self.previous is None:
-            self._log.clear()
-        else:
+        """Make ready for rows, and take up those that are there. Raises OutputError, WriteError."""
+        run = replace(record.runs[-1], out=str(self.path))
+        record = replace(record, runs=[*record.runs[:-1], run])
+        if self.previous is not None:
             self.previous.refuse_other(record)
-            record = replace(record, started=self.previous.started)
-            if self.previous.state == FINISHED:
-                self._take_over(self.previous)
+            self._warn_of_changes(self.previous.runs[-1], run)
+        self._existed = self.path.exists()
+        try:
+            if self._existed:
+                copy_owner_and_mode(self.path.stat(), self._log.descriptor)
+            if self.previous is None:
+                self._log.clear()
+                record = replace(record, replaces=self._identity())
             else:
-                self._log.cut_torn_row()
-            for number, row in enumerate(self._log.rows()):
-                self._done[row.path or ""] += 1
-                if self._intent.retry_errors and row.error is not None:
-                    self._to_repeat.append((number, row.path or ""))
-        record.write(self._record_path)
+                self._take_up_rows(self.previous)
+                record = self.previous.resumed_by(record, self._rows.count)
+            self._log.sync()
+            sync_folder(self.path.parent)
+            record = replace(record, log_bytes=self._log.size)
+            record.write(self._record_path)
+        except OSError as error:
+            raise write_error(self._record_path, error) from None
         self._record = record
 
     def remaining(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield what is left to classify: rows to repeat first, then the names that have no row yet."""
-        yield from [name for _, name in self._to_repeat]
-        done = self._done.copy()
-        for name in names:
-            if done[name] > 0:
-                done[name] -= 1
-            else:
-                yield name
+        """Yield what is left to classify: rows to repeat first, then the names that have no row yet. Once."""
+        return self._rows.remaining(names)
 
     def write(self, prediction: Prediction) -> None:
         """Add a row, in the order of `remaining`. Raises WriteError where the disk is full."""
-        self._log.append(prediction, self._to_repeat.popleft()[0] if self._to_repeat else None)
+        name, number = self._rows.place(prediction)
+        self._log.append(prediction if name == prediction.path else replace(prediction, path=name), number)
 
     def finish(self, skipped: Counter[str]) -> Tally:
         """Make OUT of the rows, complete the record, clear away the log; return the tally of all rows.
@@ -102,25 +122,41 @@ class Output:
         Raises WriteError.
         """
         assert self._record is not None, "begin comes first"
-        export = self.path.with_name(self.path.name + ".export")
+        if self.path.exists() and not self._existed:
+            raise WriteError(
+                f"{self.path} was not there when the run began, and is left as it is: move it away, then --resume "
+                "finishes the run"
+            )
+        export = companion(self.path, EXPORT)
         try:
+            self._log.sync()
             with export.open("wb") as stream:
+                status = self.path.stat() if self.path.exists() else self._log.status()
+                copy_owner_and_mode(status, stream.fileno())
                 tally = self._export(stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             export.replace(self.path)
             sync_folder(self.path.parent)
             tallies = tally.as_dict() | {"skipped": dict(skipped)}
-            replace(self._record, state=FINISHED, finished=now(), tallies=tallies).write(self._record_path)
+            runs = self._record.runs if self._rows.has_changed else self._record.runs[:-1] or self._record.runs
+            record = replace(self._record, state=FINISHED, finished=now(), tallies=tallies, runs=runs)
+            replace(record, log_bytes=None, replaces=None).write(self._record_path)
         except OSError as error:
             raise write_error(self.path, error) from None
         finally:
-            export.unlink(missing_ok=True)
+            with suppress(OSError):
+                export.unlink()
         self._log.close(discard=True)
         return tally
 
     def close(self) -> None:
         """Let go of OUT; what is in the log stays for resuming."""
+        if self._record is not None and self._log.is_open:
+            try:
+                self._log.sync()
+            except WriteError as error:
+                self._warn(str(error))
         self._log.close()
 
     def _read_previous(self) -> RunRecord | None:
@@ -139,26 +175,73 @@ class Output:
         record = RunRecord.read(self._record_path)
         if record is None and (exists or begun):
             raise OutputError(f"no {self._record_path} says what made the rows: --overwrite begins again")
+        if record is not None and record.format not in FORMATS:
+            raise OutputError(
+                f"can't read the record {self._record_path}: it names a format {record.format!r}. Put back a copy of "
+                "it, or --overwrite begins again"
+            )
         return None if record is not None and record.state == FINISHED and not exists else record
 
-    def _take_over(self, record: RunRecord) -> None:
-        """Put the rows of the finished OUT into the log; until the record says `running`, OUT is the truth."""
-        self._log.clear()
-        try:
-            with self.path.open("rb") as stream:
-                for row in FORMATS[record.format].read(stream, self._tasks):
-                    self._log.append(row)
-        except OutputError:
-            raise
-        except Exception as error:  # csv, json, pyarrow: each has its own for a file changed by hand
-            raise OutputError(f"{self.path} is not as it was written ({error}): --overwrite begins again") from None
+    def _warn_of_changes(self, before: RunInfo, now_: RunInfo) -> None:
+        if differences := before.version_differences(now_):
+            self._warn(
+                f"other versions than the rows so far: {', '.join(differences)}; probabilities of new rows may differ "
+                "in the last digits"
+            )
+        folder = before.names_relative_to(self.path)
+        if folder != now_.folder and not all(source.startswith("/") for source in now_.sources):
+            self._warn(f"names in the rows so far are relative to {folder}, in new rows to {now_.folder}")
+
+    def _take_up_rows(self, record: RunRecord) -> None:
+        """Read the rows that are there, which afterwards are all in the log. Raises OutputError, WriteError."""
+        self._rows = RowIndex([(run.rows_before, run.names_relative_to(self.path)) for run in record.runs])
+        retry = self._intent.retry_errors
+        if self._rows_are_in_log(record):
+            for row in self._log.rows():
+                self._rows.add(row, retry_errors=retry)
+        else:
+            self._log.clear()
+            self._log.extend(self._rows.adding(read_rows(self.path, record.format, self._tasks), retry_errors=retry))
+
+    def _rows_are_in_log(self, record: RunRecord) -> bool:
+        """Tell whether the log has the rows, not OUT. Raises OutputError where that can't be known.
+
+        The log has them once the record says `running`. Where it has fewer bytes than were on disk then, or none, it
+        was lost later. OUT then still has the rows that the run took over, or, renamed already, all rows. But it may
+        also be a file that was to be overwritten, whose rows are not wanted; that one is known by size and time.
+        """
+        if record.state == FINISHED:
+            return False
+        self._log.cut_torn_end()
+        is_lost = self._log.size < (record.log_bytes or 0)
+        if not self._existed:
+            if is_lost:
+                self._warn(f"{self._log.path} has lost rows: their images are classified again")
+            return True
+        if not is_lost and not self._log.is_empty:
+            return True
+        if record.log_bytes is not None and record.replaces is None:
+            return False
+        if record.replaces is not None and list(record.replaces) == self._identity():
+            return True
+        raise OutputError(
+            f"{self._log.path} has no rows of the unfinished run, and {self.path} may or may not have them: "
+            f"move {self.path} away and give --resume to begin again, or --overwrite to replace it"
+        )
+
+    def _identity(self) -> list[int] | None:
+        """Return OUT's size in bytes and time of last change in nanoseconds, or None where there is none."""
+        if not self._existed:
+            return None
+        status = self.path.stat()
+        return [status.st_size, status.st_mtime_ns]
 
     def _export(self, stream: BinaryIO) -> Tally:
         """Write all rows in the output's format and return their tallies."""
         assert self._record is not None
         tally = Tally()
-        wide = self._format.flat and needs_path_bytes(row.path or "" for row in self._log.rows())
         labels = self._record.options["min_confidence"] > 0
+        wide = self._format.flat and self._rows.need_path_bytes
         writer = self._format.writer(stream, Shape(self._tasks, labels=labels, path_bytes=wide))
         for row in self._log.rows():
             writer.write(row)

@@ -18,6 +18,9 @@ from democlass.names import escape_in_json, visible
 from democlass.results import DECIMALS, Prediction, columns, from_document, from_row, to_document, to_row
 from democlass.tasks import TASKS, Task
 
+_ROWS_AT_ONCE = 4096
+"""Rows of a Parquet file that are read at once."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -142,11 +145,15 @@ def read_json(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Predi
 
 
 def read_csv(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
-    """Yield the rows of `CsvWriter`."""
+    """Yield the rows of `CsvWriter`. Raises ValueError where the header or a cell is missing."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
     try:
-        for row in csv.DictReader(text, strict=True):
-            yield from_row(row, tasks)
+        lines = csv.reader(text, strict=True)
+        header = next(lines, [])
+        if header[:1] != ["path"]:
+            raise ValueError("no header")
+        for cells in lines:
+            yield from_row(dict(zip(header, cells, strict=True)), tasks)
     finally:
         text.detach()  # the stream is the caller's to close
 
@@ -154,7 +161,7 @@ def read_csv(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Predic
 def read_parquet(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
     """Yield the rows of `ParquetWriter`."""
     _, parquet = _pyarrow()
-    for batch in parquet.ParquetFile(stream).iter_batches():
+    for batch in parquet.ParquetFile(stream).iter_batches(_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             yield from_row(row, tasks)
 
@@ -200,15 +207,25 @@ def require(format_: Format) -> Format:
     return format_
 
 
+class _Echo:
+    """Hands back what is written to it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_write_cells = csv.writer(_Echo(), lineterminator="\r\n").writerow  # so that a bare \r in a name is quoted as well
+
+
 def json_line(document: dict[str, Any]) -> bytes:
     """Return JSON in UTF-8 on one line, in which nothing acts on a terminal."""
-    return escape_in_json(json.dumps(document, ensure_ascii=False)).encode()
+    return escape_in_json(_encode(document)).encode()
 
 
 def _csv_line(cells: Sequence[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that a bare \r in a name is quoted as well
-    return (text.getvalue()[:-2] + "\n").encode()
+    line: str = _write_cells(cells)
+    return (line[:-2] + "\n").encode()
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -18,7 +18,9 @@ from democlass.cli.interrupt import tell
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
 from democlass.cli.stream import Stream
+from democlass.compact import NameList
 from democlass.errors import UsageError
+from democlass.files import is_pipe_or_device, open_pipe_or_device
 from democlass.output import Output, refuse_odd_place
 from democlass.results import Prediction, needs_path_bytes
 from democlass.sources import STANDARD_INPUT, find, read_names
@@ -50,10 +52,9 @@ class Job:
 
     def names(self, *, lazy: bool) -> Iterable[str]:
         """Return the names of all images; lazily only where standard input gives them one by one."""
-        found = self._find()
         if lazy and STANDARD_INPUT in self.sources:
-            return found
-        names = list(found)
+            return self.find()
+        names = NameList(self.find())
         if not names and STANDARD_INPUT not in self.sources and not self.options.intent().resume:
             counted = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items()) or "nothing at all"
             raise UsageError(f"no images in {', '.join(self.sources)} ({counted}); see --include, --hidden")
@@ -96,7 +97,7 @@ class Job:
         """Classify the names and return the seconds it took."""
         from democlass.pipeline import run
 
-        total = len(names) if isinstance(names, list) else None
+        total = len(names) if isinstance(names, NameList) else None
         with Progress(total, shown=shown and not self.options.quiet) as progress:
             run(names, classifier, write, self.tally, progress.advance)
         return progress.seconds
@@ -110,12 +111,13 @@ class Job:
                 console.complain(f"{self.tally.unreadable.total()} of {self.tally.rows} images could not be read")
         return SOME_UNREADABLE if whole.unreadable else 0
 
-    def _find(self) -> Iterator[str]:
-        for source in self.sources:
-            if source == STANDARD_INPUT:
-                yield from read_names(sys.stdin.buffer, null=self.options.null)
-            else:
-                yield from find([source], self.options.walk(), self.skipped)
+    def find(self) -> Iterator[str]:
+        """Yield the names of all images."""
+
+        def read_stdin() -> Iterator[str]:
+            return read_names(sys.stdin.buffer, null=self.options.null)
+
+        return find(self.sources, self.options.walk(), self.skipped, warn=console.warn, read_stdin=read_stdin)
 
 
 def execute(job: Job, default_format: OutputFormat) -> int:
@@ -125,8 +127,8 @@ def execute(job: Job, default_format: OutputFormat) -> int:
     out = None if job.options.out == Path(STANDARD_INPUT) else job.options.out
     if out is None:
         return _to_stream(job, sys.stdout.buffer, job.options.format or default_format)
-    if out.exists() and not out.is_file() and not out.is_dir():  # a pipe or a device: nothing there to resume
-        with out.open("wb") as stream:
+    if is_pipe_or_device(out):  # nothing there to resume
+        with open_pipe_or_device(out, console.complain) as stream:
             return _to_stream(job, stream, job.options.format or default_format)
     return _to_file(job, out)
 
@@ -143,13 +145,16 @@ def _to_file(job: Job, out: Path) -> int:
         out.suffix.lower() in each.suffixes for each in FORMATS.values()
     ):
         console.warn(f"{out} gets {format_.name}, whatever its suffix says")
-    with closing(Output(out, format_, job.options.intent())) as output:
-        names = job.names(lazy=True)
+    with closing(Output(out, format_, job.options.intent(), warn=console.warn)) as output:
+        names = job.names(lazy=True) if output.previous is None else job.find()
         classifier = job.load(previous=output.previous)
-        output.begin(RunRecord.of(classifier, format_.name))
-        left = output.remaining(names)
+        command = [Path(sys.argv[0]).name.replace("__main__.py", "classify"), *sys.argv[1:]]
+        output.begin(RunRecord.of(classifier, format_.name, command=command, sources=job.sources))
         with tell(f"interrupted: what is classified is kept beside {output.path}; --resume goes on from there"):
-            seconds = job.run(list(left) if isinstance(names, list) else left, classifier, output.write, shown=True)
+            if output.previous is not None:  # of the names found, only those without a row are kept
+                left = output.remaining(names)
+                names = left if STANDARD_INPUT in job.sources else NameList(left)
+            seconds = job.run(names, classifier, output.write, shown=True)
             whole = output.finish(job.skipped)
     return job.close(whole, seconds, out)
 
@@ -161,7 +166,7 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
         raise UsageError(f"{format_.name} is not for a terminal: give --out FILE, or send it into a pipe")
     flat = format_ is not None and format_.flat
     names = job.names(lazy=not flat)
-    few = len(names) if isinstance(names, list) and 0 < len(names) < _FEW else None
+    few = len(names) if isinstance(names, NameList) and 0 < len(names) < _FEW else None
     classifier = job.load(few=few)
     shape = Shape(
         classifier.networks.tasks,

@@ -1,0 +1,68 @@
+"""Runs without networks: rows that depend on nothing but their names, and the records that go with them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from democlass.output import Intent, Output
+from democlass.record import RunRecord
+from democlass.results import Outcome, Prediction
+from democlass.run_info import RunInfo
+from democlass.tally import Tally
+from democlass.tasks import TASKS
+from democlass.writers import FORMATS
+
+RESUME, RETRY, OVERWRITE = Intent(resume=True), Intent(resume=True, retry_errors=True), Intent(overwrite=True)
+
+
+def predict(name: str, edition: int = 0) -> Prediction:
+    """Return a row with numbers of its own; names that begin with `bad` are errors."""
+    if Path(name).name.startswith("bad"):
+        return Prediction(name, error="truncated: the file ends before the image does")
+    chance = random.Random(f"{name} {edition}")
+    outcomes = {}
+    for task in TASKS:
+        weights = [chance.random() for _ in task.labels]
+        outcomes[task.name] = Outcome.choose(
+            {label: weight / sum(weights) for label, weight in zip(task.labels, weights, strict=True)}
+        )
+    return Prediction(name, outcomes)
+
+
+def record(format_name: str, sources: Sequence[str] = (), **changes: Any) -> RunRecord:
+    options = {"batch_size": 8, "min_confidence": 0.0}
+    run = RunInfo.of(2, ["classify", "batch", *sources], sources)
+    return RunRecord(**{"format": format_name, "checkpoints": {}, "options": options, "runs": [run], **changes})
+
+
+def run(
+    out: Path,
+    names: Iterable[str],
+    intent: Intent = Intent(),
+    *,
+    answer: Callable[[str], Prediction] = predict,
+    stop_after: int | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+    new: RunRecord | None = None,
+) -> tuple[list[str], Tally | None]:
+    """Run as the command does; return what was classified, and the tally unless it stopped after so many rows."""
+    format_name = out.suffix[1:]
+    with closing(Output(out, FORMATS[format_name], intent, warn=warn)) as output:
+        output.begin(new or record(format_name))
+        done: list[str] = []
+        for name in output.remaining(names):
+            if len(done) == stop_after:
+                return done, None
+            output.write(answer(name))
+            done.append(name)
+        return done, output.finish(Counter())
+
+
+def beside(out: Path) -> set[str]:
+    """Return what the names of the files beside an output end in."""
+    return {path.name.removeprefix(out.name) for path in out.parent.iterdir() if path.name != out.name}
