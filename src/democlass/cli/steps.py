@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from democlass.cli.bar import Bar
+from democlass.cli.bar import Bar, time_left
 
 if TYPE_CHECKING:
     from democlass.train.trainer import Progress
@@ -32,8 +32,8 @@ class Steps(Bar):
         assert self._first is not None
         step, began = self._first
         a_step = (time.monotonic() - began) / max(1, progress.step - step)
-        left = (progress.steps - progress.step) * a_step
+        left = time_left((progress.steps - progress.step) * a_step)
         return (
             f"step {progress.step:,} of {progress.steps:,}, {progress.size} px, loss {progress.loss:.3f}, "
-            f"{a_step:.2f} s a step, {left / 60:.0f} min left at this size"
+            f"{a_step:.2f} s a step, {left} at this size"
         )
