@@ -27,7 +27,10 @@ def json_lines(output: bytes) -> list[dict[str, object]]:
 def test_in_a_pipe_rows_are_json_lines(classify: Run) -> None:
     result = classify(EXAMPLES, "nothing.jpg")
     first, second, third = json_lines(result.stdout)
-    assert list(first) == ["path", "status", "gender_probabilities", "race_probabilities"]
+    assert list(first) == ["path", "status", "gender", "gender_probabilities", "race", "race_probabilities"]
+    for task in ("gender", "race"):
+        shares = dict(first[f"{task}_probabilities"])  # type: ignore[call-overload]
+        assert first[task] == max(shares, key=shares.__getitem__)
     assert first["path"] == str(ASTRONAUT) and second["path"] == str(HOPPER)
     assert third == {"path": "nothing.jpg", "status": "error", "error": "no such file: it is not there, or no longer"}
     assert result.returncode == 3 and result.stderr == b"1 of 3 images could not be read\n"

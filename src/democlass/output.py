@@ -155,11 +155,9 @@ class Output:
 
     def _export(self, stream: BinaryIO) -> Tally:
         """Write all rows in the output's format and return their tallies."""
-        assert self._record is not None
         tally = Tally()
         wide = self._format.flat and needs_path_bytes(row.path or "" for row in self._log.rows())
-        labels = self._record.options["min_confidence"] > 0
-        writer = self._format.writer(stream, Shape(self._tasks, labels=labels, path_bytes=wide))
+        writer = self._format.writer(stream, Shape(self._tasks, path_bytes=wide))
         for row in self._log.rows():
             writer.write(row)
             tally.add(row)

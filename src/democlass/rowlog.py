@@ -40,7 +40,7 @@ class RowLog:
 
     def append(self, prediction: Prediction, replaces: int | None = None) -> None:
         """Add a row. Raises WriteError where the disk is full; the rows before stay whole."""
-        row = to_document(prediction, labels=True, decimals=None)
+        row = to_document(prediction, decimals=None)
         if replaces is not None:
             row[_REPLACES] = replaces
         line = json_line(row) + b"\n"

@@ -23,12 +23,11 @@ from democlass.tasks import TASKS, Task
 class Shape:
     """What a writer must know of all rows before the first.
 
-    `labels`: nested rows carry the label chosen as well. `path_bytes`: flat rows have a column for the raw bytes of
-    names. `terminal`: a person's terminal reads the stream, so no name may act on it.
+    `path_bytes`: flat rows have a column for the raw bytes of names. `terminal`: a person's terminal reads the stream,
+    so no name may act on it.
     """
 
     tasks: Sequence[Task] = TASKS
-    labels: bool = False
     path_bytes: bool = False
     terminal: bool = False
 
@@ -48,11 +47,10 @@ class JsonLinesWriter:
 
     def __init__(self, stream: BinaryIO, shape: Shape) -> None:
         self._stream = stream
-        self._labels = shape.labels
 
     def write(self, prediction: Prediction) -> None:
         """Write one line."""
-        self._stream.write(json_line(to_document(prediction, labels=self._labels)) + b"\n")
+        self._stream.write(json_line(to_document(prediction)) + b"\n")
 
     def close(self) -> None:
         """Do nothing: every line stands alone."""
@@ -63,12 +61,11 @@ class JsonWriter:
 
     def __init__(self, stream: BinaryIO, shape: Shape) -> None:
         self._stream = stream
-        self._labels = shape.labels
         self._before = b"[\n"
 
     def write(self, prediction: Prediction) -> None:
         """Write one element."""
-        self._stream.write(self._before + json_line(to_document(prediction, labels=self._labels)))
+        self._stream.write(self._before + json_line(to_document(prediction)))
         self._before = b",\n"
 
     def close(self) -> None:

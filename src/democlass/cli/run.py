@@ -156,7 +156,6 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
     classifier = job.load(few=few)
     shape = Shape(
         classifier.networks.tasks,
-        labels=job.options.min_confidence > 0,
         path_bytes=flat and needs_path_bytes(names),
         terminal=on_terminal,
     )
