@@ -78,7 +78,9 @@ def command(name: str) -> Any:
     import typer
 
     app: typer.Typer = import_module(f"democlass.cli.{name}").app
-    return typer.main.get_command(app)
+    built = typer.main.get_command(app)
+    built.context_settings["help_option_names"] = ["--help", "-h"]
+    return built
 
 
 def _is_flag(parameter: Any) -> bool:
