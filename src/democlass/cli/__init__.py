@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from democlass.cli import console
 from democlass.cli.interrupt import Interrupted, handle_signals
+from democlass.cli.stdio import flush_output, secure_streams
 from democlass.errors import DemoclassError, UsageError
 
 COMMANDS = {name: name for name in ("batch", "weights", "train", "evaluate", "serve")}
@@ -31,27 +32,38 @@ DEFAULT = "classify"
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    secure_streams()
     handle_signals()
     try:
-        sys.exit(_run(words))
+        code = _run(words)
     except Interrupted as signal:
-        sys.exit(signal.exit_code)
+        flush_output()
+        code = signal.exit_code
+    sys.exit(code)
 
 
 def _run(words: list[str]) -> int:
     name, rest = route(words)
     program = Path(sys.argv[0]).name.replace("__main__.py", "classify")
     try:
-        result = command(name).main(rest, prog_name=program if name == DEFAULT else f"{program} {name}")
+        code = _call(name, rest, program if name == DEFAULT else f"{program} {name}")
+        sys.stdout.flush()  # here, where a failure still has its line and its exit code
     except DemoclassError as error:
         console.complain(f"{program}: {error}")
-        result = error.exit_code
-    except SystemExit as exit_:
-        result = exit_.code
-    code = result if isinstance(result, int) else 0
+        flush_output()
+        code = error.exit_code
     if code == UsageError.exit_code and name != DEFAULT and os.path.isdir(name):
         console.complain(f"{program}: there is a folder {name} here: to classify what is in it, write ./{name}")
     return code
+
+
+def _call(name: str, words: list[str], program: str) -> int:
+    """Call a command and return its exit code. Raises DemoclassError, and Interrupted."""
+    try:
+        command(name).main(words, prog_name=program)
+    except SystemExit as exit_:  # how Typer always ends
+        return exit_.code if isinstance(exit_.code, int) else 0
+    return 0
 
 
 def route(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -17,6 +17,7 @@ from democlass.cli import console
 from democlass.cli.interrupt import Interrupted
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
+from democlass.cli.stdio import is_special, open_output, refuse_closed_input, refuse_closed_output
 from democlass.cli.stream import Stream
 from democlass.errors import UsageError
 from democlass.output import Output, refuse_odd_place
@@ -113,12 +114,17 @@ def execute(job: Job, default_format: OutputFormat) -> int:
     """Do a job and return its exit code."""
     job.options.check()
     _route_warnings()
+    if STANDARD_INPUT in job.sources:
+        refuse_closed_input(sys.stdin.buffer)
     out = None if job.options.out == Path(STANDARD_INPUT) else job.options.out
     if out is None:
         return _to_stream(job, sys.stdout.buffer, job.options.format or default_format)
-    if out.exists() and not out.is_file() and not out.is_dir():  # a pipe or a device: nothing there to resume
-        with out.open("wb") as stream:
-            return _to_stream(job, stream, job.options.format or default_format)
+    if job.options.format is OutputFormat.TABLE:
+        raise UsageError("a table is for reading: give --out another --format")
+    if is_special(out):  # nothing there to resume
+        default = OutputFormat.JSONL if default_format is OutputFormat.TABLE else default_format
+        with open_output(out) as stream:
+            return _to_stream(job, stream, job.options.format or default)
     return _to_file(job, out)
 
 
@@ -126,8 +132,6 @@ def _to_file(job: Job, out: Path) -> int:
     from democlass.record import RunRecord
 
     asked = job.options.format
-    if asked is OutputFormat.TABLE:
-        raise UsageError("a table is for reading: give --out another --format")
     refuse_odd_place(out)
     format_ = require(FORMATS[asked.value] if asked else format_of(out))
     if out.suffix.lower() not in format_.suffixes and any(
@@ -146,6 +150,7 @@ def _to_file(job: Job, out: Path) -> int:
 
 
 def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
+    refuse_closed_output(stream)
     on_terminal = stream.isatty()
     format_ = None if named is OutputFormat.TABLE else require(FORMATS[named.value])
     if format_ is not None and not format_.text and on_terminal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rich.bar import Bar
@@ -27,7 +26,6 @@ class TableWriter:
     """Writes predictions as a table to the standard output's console: path, then label, confidence, bar a task."""
 
     def __init__(self, shape: Shape) -> None:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         self._console = Console(highlight=False, markup=False, emoji=False)
         self._tasks = shape.tasks
         self._label_widths = [_label_width(task) for task in shape.tasks]
