@@ -119,6 +119,7 @@ def test_options_may_come_first(classify: Run) -> None:
         (["x.jpg", "--out", "x.txt"], "use .csv, .json"),
         (["x.jpg", "--out", "x.csv", "--format", "table"], "a table is for reading"),
         (["x.jpg", "--resume"], "--out FILE"),
+        (["x.jpg", "--overwrite"], "--errors FILE"),
         (["x.jpg", "--out", "x.csv", "--overwrite", "--resume"], "give one"),
         (["x.jpg", "--out", "nowhere/x.csv"], "no folder"),
         (["."], "no images in ."),

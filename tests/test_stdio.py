@@ -84,12 +84,14 @@ def test_an_exit_code_needs_no_standard_error(redirection: str, tmp_path: Path) 
 
 
 def test_an_output_file_receives_rows_alone_where_all_streams_are_closed(tmp_path: Path) -> None:
-    words = ["batch", str(HOPPER), "gone.jpg", "--out", "r.csv"]
+    words = ["batch", str(HOPPER), "gone.jpg", "--out", "r.csv", "--errors", "failed.csv"]
     assert redirected("<&- >&- 2>&-", words, tmp_path).returncode == 3
+    reason = '"no such file: it is not there, or no longer"'
     header, ok, error = (tmp_path / "r.csv").read_text().splitlines()
     assert header.startswith("path,status") and ok.startswith(f"{HOPPER},ok,,") and error.startswith("gone.jpg,error,")
+    assert (tmp_path / "failed.csv").read_text() == f"path,error\ngone.jpg,{reason}\n"
     assert json.loads((tmp_path / "r.csv.run.json").read_text())["state"] == "finished"
-    assert sorted(os.listdir(tmp_path)) == ["r.csv", "r.csv.run.json"]
+    assert sorted(os.listdir(tmp_path)) == ["failed.csv", "r.csv", "r.csv.run.json"]
 
 
 def test_no_file_that_is_opened_later_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:

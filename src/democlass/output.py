@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -96,16 +96,16 @@ class Output:
         """Add a row, in the order of `remaining`. Raises WriteError where the disk is full."""
         self._log.append(prediction, self._to_repeat.popleft()[0] if self._to_repeat else None)
 
-    def finish(self, skipped: Counter[str]) -> Tally:
+    def finish(self, skipped: Counter[str], watch: Callable[[Prediction], object] = lambda _: None) -> Tally:
         """Make OUT of the rows, complete the record, clear away the log; return the tally of all rows.
 
-        Raises WriteError.
+        `watch` is shown every row, in order. Raises WriteError.
         """
         assert self._record is not None, "begin comes first"
         export = self.path.with_name(self.path.name + ".export")
         try:
             with export.open("wb") as stream:
-                tally = self._export(stream)
+                tally = self._export(stream, watch)
                 stream.flush()
                 os.fsync(stream.fileno())
             export.replace(self.path)
@@ -153,7 +153,7 @@ class Output:
         except Exception as error:  # csv, json, pyarrow: each has its own for a file changed by hand
             raise OutputError(f"{self.path} is not as it was written ({error}): --overwrite begins again") from None
 
-    def _export(self, stream: BinaryIO) -> Tally:
+    def _export(self, stream: BinaryIO, watch: Callable[[Prediction], object]) -> Tally:
         """Write all rows in the output's format and return their tallies."""
         tally = Tally()
         wide = self._format.flat and needs_path_bytes(row.path or "" for row in self._log.rows())
@@ -161,5 +161,6 @@ class Output:
         for row in self._log.rows():
             writer.write(row)
             tally.add(row)
+            watch(row)
         writer.close()
         return tally

@@ -80,12 +80,12 @@ class CsvWriter:
         self._stream = stream
         self._columns = columns(shape.tasks, path_bytes=shape.path_bytes)
         self._clean = visible if shape.terminal else str
-        stream.write(_csv_line(self._columns))
+        stream.write(csv_line(self._columns))
 
     def write(self, prediction: Prediction) -> None:
         """Write one line (of several, where a name holds line feeds)."""
         row = to_row(prediction)
-        self._stream.write(_csv_line([self._cell(row.get(name)) for name in self._columns]))
+        self._stream.write(csv_line([self._cell(row.get(name)) for name in self._columns]))
 
     def close(self) -> None:
         """Do nothing: every line stands alone."""
@@ -202,7 +202,8 @@ def json_line(document: dict[str, Any]) -> bytes:
     return escape_in_json(json.dumps(document, ensure_ascii=False)).encode()
 
 
-def _csv_line(cells: Sequence[str]) -> bytes:
+def csv_line(cells: Sequence[str]) -> bytes:
+    """Return one row of CSV in UTF-8, ended by a line feed."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that a bare \r in a name is quoted as well
     return (text.getvalue()[:-2] + "\n").encode()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from democlass.cli import console
+from democlass.cli.error_list import ErrorList
 from democlass.cli.interrupt import Interrupted
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
@@ -45,6 +46,7 @@ class Job:
     sources: Sequence[str]
     options: RunOptions
     narrate: bool
+    errors: ErrorList | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
 
@@ -93,11 +95,18 @@ class Job:
             run(names, classifier, write, self.tally, progress.advance)
         return progress.seconds
 
+    def list_error(self, prediction: Prediction) -> None:
+        """Add a row to --errors, if it is one."""
+        if self.errors is not None:
+            self.errors.add(prediction)
+
     def close(self, whole: Tally, seconds: float, out: Path | None) -> int:
         """Tell what came of the run and return the exit code that `whole`, all rows of the output, calls for."""
+        if self.errors is not None:
+            self.errors.finish()
         if not self.options.quiet:
             if self.narrate:
-                summarise(self.tally, whole, self.skipped, seconds, out)
+                summarise(self.tally, whole, self.skipped, seconds, out, self.options.errors)
             elif self.tally.unreadable and not sys.stdout.isatty():
                 console.complain(f"{self.tally.unreadable.total()} of {self.tally.rows} images could not be read")
         return SOME_UNREADABLE if whole.unreadable else 0
@@ -117,15 +126,16 @@ def execute(job: Job, default_format: OutputFormat) -> int:
     if STANDARD_INPUT in job.sources:
         refuse_closed_input(sys.stdin.buffer)
     out = None if job.options.out == Path(STANDARD_INPUT) else job.options.out
-    if out is None:
-        return _to_stream(job, sys.stdout.buffer, job.options.format or default_format)
-    if job.options.format is OutputFormat.TABLE:
-        raise UsageError("a table is for reading: give --out another --format")
-    if is_special(out):  # nothing there to resume
-        default = OutputFormat.JSONL if default_format is OutputFormat.TABLE else default_format
-        with open_output(out) as stream:
-            return _to_stream(job, stream, job.options.format or default)
-    return _to_file(job, out)
+    with _listing_errors(job, out):
+        if out is None:
+            return _to_stream(job, sys.stdout.buffer, job.options.format or default_format)
+        if job.options.format is OutputFormat.TABLE:
+            raise UsageError("a table is for reading: give --out another --format")
+        if is_special(out):  # nothing there to resume
+            default = OutputFormat.JSONL if default_format is OutputFormat.TABLE else default_format
+            with open_output(out) as stream:
+                return _to_stream(job, stream, job.options.format or default)
+        return _to_file(job, out)
 
 
 def _to_file(job: Job, out: Path) -> int:
@@ -145,7 +155,7 @@ def _to_file(job: Job, out: Path) -> int:
         left = output.remaining(names)
         with _told_how_to_go_on(output):
             seconds = job.run(list(left) if isinstance(names, list) else left, classifier, output.write, shown=True)
-            whole = output.finish(job.skipped)
+            whole = output.finish(job.skipped, job.list_error)
     return job.close(whole, seconds, out)
 
 
@@ -165,11 +175,28 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
         terminal=on_terminal,
     )
     rows = Stream(stream, format_, shape)
+
+    def write(prediction: Prediction) -> None:
+        rows.write(prediction)
+        job.list_error(prediction)
+
     try:
-        seconds = job.run(names, classifier, rows.write, shown=job.narrate and not on_terminal)
+        seconds = job.run(names, classifier, write, shown=job.narrate and not on_terminal)
     finally:
         rows.close()
     return job.close(job.tally, seconds, None)
+
+
+@contextmanager
+def _listing_errors(job: Job, out: Path | None) -> Iterator[None]:
+    """Let the job have a list of errors while it runs, if it is to make one. Raises OutputError."""
+    options = job.options
+    if options.errors is None:
+        yield
+        return
+    resume = options.intent().resume
+    with closing(ErrorList(options.errors, out, overwrite=options.overwrite, resume=resume)) as job.errors:
+        yield
 
 
 @contextmanager
