@@ -123,7 +123,7 @@ def test_options_may_come_first(classify: Run) -> None:
         (["x.jpg", "--out", "x.csv", "--overwrite", "--resume"], "give one"),
         (["x.jpg", "--out", "nowhere/x.csv"], "no folder"),
         (["."], "no images in ."),
-        ([], "PATH"),
+        ([], "give a PATH"),
         (["x.jpg", "--out", "."], "is a folder"),
     ],
 )

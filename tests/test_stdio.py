@@ -72,9 +72,10 @@ def test_a_reader_that_is_gone_ends_any_command_quietly(words: list[str], predic
 
 
 def test_a_closed_standard_input_is_one_line(tmp_path: Path) -> None:
-    result = redirected("<&-", ["-"], tmp_path)
-    assert (result.returncode, result.stdout) == (1, b"")
-    assert said(result) == "classify: can't read standard input: it is not open\n"
+    for words in (["-"], ["--stdin-image"]):
+        result = redirected("<&-", words, tmp_path)
+        assert (result.returncode, result.stdout) == (1, b"")
+        assert said(result) == "classify: can't read standard input: it is not open\n"
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", ">&- 2>&-", ">/dev/full 2>/dev/full"])

@@ -18,6 +18,7 @@ from democlass.cli.error_list import ErrorList
 from democlass.cli.interrupt import Interrupted
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
+from democlass.cli.stdin_image import read_image, refuse_image
 from democlass.cli.stdio import is_special, open_output, refuse_closed_input, refuse_closed_output
 from democlass.cli.stream import Stream
 from democlass.errors import UsageError
@@ -40,12 +41,16 @@ _FEW = 8
 
 @dataclass
 class Job:
-    """One call of the command: what was asked for, and what has been counted so far."""
+    """One call of the command: what was asked for, and what has been counted so far.
+
+    With `stdin_image` the source `-` is an image on standard input, else a list of names there.
+    """
 
     context: typer.Context
     sources: Sequence[str]
     options: RunOptions
     narrate: bool
+    stdin_image: bool = False
     errors: ErrorList | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
@@ -53,7 +58,7 @@ class Job:
     def names(self, *, lazy: bool) -> Iterable[str]:
         """Return the names of all images; lazily only where standard input gives them one by one."""
         found = self._find()
-        if lazy and STANDARD_INPUT in self.sources:
+        if lazy and STANDARD_INPUT in self.sources and not self.stdin_image:
             return found
         names = list(found)
         if not names and STANDARD_INPUT not in self.sources and not self.options.intent().resume:
@@ -68,7 +73,8 @@ class Job:
 
         from democlass.classifier import Classifier
 
-        isolated = few is None  # a few images are done before processes of their own have started
+        # A few images are done before processes of their own have started; but what is piped in is a stranger's.
+        isolated = few is None or self.stdin_image
         settings = self.options.settings()
         if previous is not None:
             torch.set_num_threads(previous.threads)
@@ -79,7 +85,7 @@ class Job:
             found,
             settings,
             labels=self.options.labels(),
-            workers=self.options.workers,
+            workers=1 if self.stdin_image and self.options.workers is None else self.options.workers,
             isolated=isolated,
             warn=console.warn,
         )
@@ -91,9 +97,21 @@ class Job:
         from democlass.pipeline import run
 
         total = len(names) if isinstance(names, list) else None
+        inputs: Iterable[str | bytes] = names
+        if self.stdin_image:
+            inputs = (read_image(sys.stdin.buffer, self.options.max_pixels) for _ in names)
+
+        def write_named(prediction: Prediction) -> None:
+            write(prediction if prediction.path is not None else replace(prediction, path=STANDARD_INPUT))
+
         with Progress(total, shown=shown and not self.options.quiet) as progress:
-            run(names, classifier, write, self.tally, progress.advance)
+            run(inputs, classifier, write_named, self.tally, progress.advance)
         return progress.seconds
+
+    def refuse_image(self, names: Iterable[str]) -> None:
+        """Raise UsageError where names are yet to be read from standard input and an image is there, before any row."""
+        if not isinstance(names, list) and self.sources[0] == STANDARD_INPUT:
+            refuse_image(sys.stdin.buffer)
 
     def list_error(self, prediction: Prediction) -> None:
         """Add a row to --errors, if it is one."""
@@ -113,7 +131,10 @@ class Job:
 
     def _find(self) -> Iterator[str]:
         for source in self.sources:
-            if source == STANDARD_INPUT:
+            if source == STANDARD_INPUT and self.stdin_image:
+                yield source
+            elif source == STANDARD_INPUT:
+                refuse_image(sys.stdin.buffer)
                 yield from read_names(sys.stdin.buffer, null=self.options.null)
             else:
                 yield from find([source], self.options.walk(), self.skipped)
@@ -151,6 +172,7 @@ def _to_file(job: Job, out: Path) -> int:
     with closing(Output(out, format_, job.options.intent())) as output:
         names = job.names(lazy=True)
         classifier = job.load(previous=output.previous)
+        job.refuse_image(names)
         output.begin(RunRecord.of(classifier, format_.name))
         left = output.remaining(names)
         with _told_how_to_go_on(output):
@@ -169,6 +191,7 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
     names = job.names(lazy=not flat)
     few = len(names) if isinstance(names, list) and 0 < len(names) < _FEW else None
     classifier = job.load(few=few)
+    job.refuse_image(names)
     shape = Shape(
         classifier.networks.tasks,
         path_bytes=flat and needs_path_bytes(names),
