@@ -28,7 +28,7 @@ class Served(litserve.LitAPI):  # type: ignore[misc]
 
     def predict(self, images: list[bytes]) -> list[dict[str, Any]]:
         """Classify a batch."""
-        return [to_document(prediction) for prediction in self.classifier.classify(images)]
+        return [to_document(prediction, labels=False) for prediction in self.classifier.classify(images)]
 
     def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Leave a list a list."""

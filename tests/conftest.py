@@ -151,11 +151,13 @@ def classify(tmp_path: Path) -> Run:
     return run
 
 
-def in_terminal(*words: str | bytes | Path, cwd: Path, stream: str = "stdout", width: int = 120) -> str:
+def in_terminal(
+    *words: str | bytes | Path, cwd: Path, stream: str = "stdout", width: int = 120, env: dict[str, str] | None = None
+) -> str:
     """Run the command with a real terminal on one of its streams, and return what it shows."""
     outer, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    terminal = environment(COLUMNS=str(width), TERM="xterm-256color")
+    terminal = environment(**{"COLUMNS": str(width), "TERM": "xterm-256color", **(env or {})})
     process = subprocess.Popen(command(*words), cwd=cwd, env=terminal, **{stream: inner})  # type: ignore[call-overload]
     os.close(inner)
     shown = b""

@@ -62,6 +62,8 @@ def test_a_run_and_its_summary(classify: Run, photos: Path, tmp_path: Path) -> N
         r"skipped\s+1: 1 not named like an image", said
     )
     assert "results.csv" in said
+    total = re.findall(r"^total +(\d+) +(\d+) +(\d+)$", said, re.MULTILINE)
+    assert [sum(map(int, counts)) for counts in total] == [12] and "perceived race   Female  Male  total" in said
     with (tmp_path / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == sorted(row["path"] for row in rows) and len(rows) == 7
@@ -94,6 +96,7 @@ def test_whatever_ends_the_run_resuming_completes_it(
     resumed = classify("batch", "photos", "--out", out, "--resume", cwd=collection.parent)
     assert resumed.returncode == 3
     assert re.search(rf"in all\s+{MANY} rows", resumed.stderr.decode())
+    assert re.search(rf"^total .* {MANY - 1}$", resumed.stderr.decode(), re.MULTILINE)
     assert out.read_bytes() == unbroken
     left = int(re.findall(r"classified\s+(\d+)", resumed.stderr.decode())[0])
     assert left + kept.count(b"\n") in (MANY, MANY - 1)

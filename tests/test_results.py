@@ -34,9 +34,13 @@ def test_the_nested_shape() -> None:
     assert to_document(OK) == {
         "path": "a.jpg",
         "status": "ok",
+        "gender": "Female",
         "gender_probabilities": {"Female": 0.92, "Male": 0.08},
+        "race": "Indian",
         "race_probabilities": dict(RACE.probabilities),
     }
+    assert list(to_document(OK)) == ["path", "status", "gender", "gender_probabilities", "race", "race_probabilities"]
+    assert "race" not in to_document(OK, labels=False)
     assert to_document(ERROR) == {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}
 
 
@@ -80,8 +84,12 @@ def predictions() -> st.SearchStrategy[Prediction]:
 
 @given(predictions())
 def test_both_shapes_can_be_read_back(prediction: Prediction) -> None:
-    assert from_document(to_document(prediction, labels=True, decimals=None)) == prediction
+    assert from_document(to_document(prediction, decimals=None)) == prediction
     assert from_row(to_row(prediction)) == prediction
+
+
+def test_rows_of_version_0_1_0_have_no_labels_and_get_the_most_probable_ones() -> None:
+    assert from_document(to_document(OK, labels=False)) == OK
 
 
 @pytest.mark.parametrize("document", [{}, {"path": "a", "status": "fine"}, {"path": "a", "status": "ok"}])

@@ -71,6 +71,14 @@ def test_every_command_has_its_help_and_says_perceived(name: str, classify: Run)
     assert "perceived" in said or name == "weights"
 
 
+@pytest.mark.parametrize("name", [DEFAULT, *COMMANDS])
+def test_h_is_help(name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command(name).main(["-h"], prog_name=name)
+    assert ended.value.code == 0
+    assert all("-h" not in parameter.opts for parameter in command(name).params)
+
+
 @pytest.mark.parametrize("file", WHERE_PEOPLE_READ)
 def test_what_it_is_not_for_is_said(file: str) -> None:
     text = " ".join((REPOSITORY / file).read_text().split())

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import REPOSITORY
 from democlass.errors import MissingExtraError, UsageError
 from democlass.results import Outcome, Prediction, columns
 from democlass.writers import FORMATS, Shape, format_of, require
@@ -51,7 +53,9 @@ def test_json_is_one_array_and_json_lines_an_object_a_line() -> None:
         {
             "path": "a.jpg",
             "status": "ok",
+            "gender": "Female",
             "gender_probabilities": dict(GENDER.probabilities),
+            "race": "Indian",
             "race_probabilities": dict(RACE.probabilities),
         },
         {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"},
@@ -60,10 +64,16 @@ def test_json_is_one_array_and_json_lines_an_object_a_line() -> None:
     assert [json.loads(line) for line in written("jsonl", [OK, ERROR]).splitlines()] == rows
 
 
-def test_json_says_labels_where_they_cannot_be_read_off_the_probabilities() -> None:
+def test_json_has_the_label_chosen_also_where_it_is_uncertain() -> None:
     unsure = Prediction("a.jpg", {**OUTCOMES, "gender": Outcome("uncertain", GENDER.probabilities)})
-    row = json.loads(written("jsonl", [unsure], Shape(labels=True)))
+    row = json.loads(written("jsonl", [unsure]))
     assert (row["gender"], row["race"]) == ("uncertain", "Indian")
+
+
+def test_the_example_in_the_readme_is_what_is_written() -> None:
+    ok, error = re.findall(r'^{"path".*$', (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert ok == written("jsonl", [OK]).decode().strip()
+    assert json.loads(error).keys() == json.loads(written("jsonl", [ERROR])).keys()
 
 
 @pytest.mark.parametrize("format_name", FORMATS)

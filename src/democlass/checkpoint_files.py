@@ -20,8 +20,8 @@ from democlass.checkpoint_formats import (
     parse_torch,
 )
 from democlass.errors import CheckpointError, WriteError
+from democlass.files import replace_file
 from democlass.names import visible
-from democlass.record import replace_file
 
 MAX_BYTES = 2**31
 """Largest file that is read: 2 GiB. The networks here have up to 170 MB of weights, and optimizers keep some copies."""

@@ -116,10 +116,10 @@ class Output:
         name, number = self._rows.place(prediction)
         self._log.append(prediction if name == prediction.path else replace(prediction, path=name), number)
 
-    def finish(self, skipped: Counter[str]) -> Tally:
+    def finish(self, skipped: Counter[str], watch: Callable[[Prediction], object] = lambda _: None) -> Tally:
         """Make OUT of the rows, complete the record, clear away the log; return the tally of all rows.
 
-        Raises WriteError.
+        `watch` is shown every row, in order. Raises WriteError.
         """
         assert self._record is not None, "begin comes first"
         if self.path.exists() and not self._existed:
@@ -133,7 +133,7 @@ class Output:
             with export.open("wb") as stream:
                 status = self.path.stat() if self.path.exists() else self._log.status()
                 copy_owner_and_mode(status, stream.fileno())
-                tally = self._export(stream)
+                tally = self._export(stream, watch)
                 stream.flush()
                 os.fsync(stream.fileno())
             export.replace(self.path)
@@ -236,15 +236,14 @@ class Output:
         status = self.path.stat()
         return [status.st_size, status.st_mtime_ns]
 
-    def _export(self, stream: BinaryIO) -> Tally:
+    def _export(self, stream: BinaryIO, watch: Callable[[Prediction], object]) -> Tally:
         """Write all rows in the output's format and return their tallies."""
-        assert self._record is not None
         tally = Tally()
-        labels = self._record.options["min_confidence"] > 0
         wide = self._format.flat and self._rows.need_path_bytes
-        writer = self._format.writer(stream, Shape(self._tasks, labels=labels, path_bytes=wide))
+        writer = self._format.writer(stream, Shape(self._tasks, path_bytes=wide))
         for row in self._log.rows():
             writer.write(row)
             tally.add(row)
+            watch(row)
         writer.close()
         return tally

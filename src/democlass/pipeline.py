@@ -6,23 +6,24 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from democlass.classifier import Classifier
+from democlass.images import Input
 from democlass.results import Prediction
 from democlass.tally import Tally
 
 
 def run(
-    names: Iterable[str],
+    inputs: Iterable[Input],
     classifier: Classifier,
     write: Callable[[Prediction], None],
     tally: Tally,
     watch: Callable[[Prediction], object] = lambda _: None,
 ) -> None:
-    """Classify every name, in order, and write one row for each.
+    """Classify every input, in order, and write one row for each.
 
     A row is written whole before the next begins, so whatever ends the run between two leaves whole rows. `tally`
     counts it only then, and `watch` is shown it last: both are true whenever the run ends.
     """
-    with closing(classifier.classify(names)) as predictions:
+    with closing(classifier.classify(inputs)) as predictions:
         for prediction in predictions:
             write(prediction)
             tally.add(prediction)

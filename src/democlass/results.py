@@ -64,10 +64,10 @@ class Prediction:
         return None if self.error is None else self.error.partition(":")[0]
 
 
-def to_document(prediction: Prediction, *, labels: bool = False, decimals: int | None = DECIMALS) -> dict[str, Any]:
+def to_document(prediction: Prediction, *, labels: bool = True, decimals: int | None = DECIMALS) -> dict[str, Any]:
     """Return the nested shape, for JSON.
 
-    The label chosen is left out unless `labels`: it is the most probable one. `decimals` None keeps every digit.
+    For each task the label chosen, unless `labels` is false, then every probability. `decimals` None keeps every digit.
     """
     path, raw = _written_path(prediction)
     document: dict[str, Any] = {"path": path, "status": prediction.status}
@@ -85,7 +85,10 @@ def to_document(prediction: Prediction, *, labels: bool = False, decimals: int |
 
 
 def from_document(document: Mapping[str, Any], tasks: Sequence[Task] = TASKS) -> Prediction:
-    """Undo `to_document`, as far as its digits go. Raises KeyError, TypeError or ValueError where it is no row."""
+    """Undo `to_document`, as far as its digits go. Raises KeyError, TypeError or ValueError where it is no row.
+
+    Version 0.1.0 wrote no labels unless they could be `uncertain`; then the label is the most probable one.
+    """
     error = _error(document)
     outcomes = {}
     if error is None:

@@ -57,7 +57,7 @@ def read_names(stream: BinaryIO, *, null: bool = False) -> Iterator[str]:
     rest = b""
     while block := _read_available(stream):
         if not null and b"\0" in block:
-            raise UsageError("the names on standard input end in NUL bytes: give --null")
+            raise UsageError("standard input has NUL bytes: names that end in them need --null, an image --stdin-image")
         *whole, rest = (rest + block).split(end)
         yield from (decode(name) for name in whole if name)
     if rest:

@@ -9,16 +9,21 @@ from democlass.results import Prediction
 
 
 class Tally:
-    """Counts rows: read, and unreadable by reason."""
+    """Counts rows: classified, in all and by their labels; and unreadable, by reason.
+
+    `labels` is by the labels chosen for an image, one for each task, in the order of its outcomes.
+    """
 
     def __init__(self) -> None:
         self.classified = 0
+        self.labels: Counter[tuple[str, ...]] = Counter()
         self.unreadable: Counter[str] = Counter()
 
     def add(self, prediction: Prediction) -> None:
         """Count one row."""
         if prediction.reason is None:
             self.classified += 1
+            self.labels[tuple(outcome.label for outcome in prediction.outcomes.values())] += 1
         else:
             self.unreadable[prediction.reason] += 1
 

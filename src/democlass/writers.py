@@ -26,12 +26,11 @@ _ROWS_AT_ONCE = 4096
 class Shape:
     """What a writer must know of all rows before the first.
 
-    `labels`: nested rows carry the label chosen as well. `path_bytes`: flat rows have a column for the raw bytes of
-    names. `terminal`: a person's terminal reads the stream, so no name may act on it.
+    `path_bytes`: flat rows have a column for the raw bytes of names. `terminal`: a person's terminal reads the stream,
+    so no name may act on it.
     """
 
     tasks: Sequence[Task] = TASKS
-    labels: bool = False
     path_bytes: bool = False
     terminal: bool = False
 
@@ -51,11 +50,10 @@ class JsonLinesWriter:
 
     def __init__(self, stream: BinaryIO, shape: Shape) -> None:
         self._stream = stream
-        self._labels = shape.labels
 
     def write(self, prediction: Prediction) -> None:
         """Write one line."""
-        self._stream.write(json_line(to_document(prediction, labels=self._labels)) + b"\n")
+        self._stream.write(json_line(to_document(prediction)) + b"\n")
 
     def close(self) -> None:
         """Do nothing: every line stands alone."""
@@ -66,12 +64,11 @@ class JsonWriter:
 
     def __init__(self, stream: BinaryIO, shape: Shape) -> None:
         self._stream = stream
-        self._labels = shape.labels
         self._before = b"[\n"
 
     def write(self, prediction: Prediction) -> None:
         """Write one element."""
-        self._stream.write(self._before + json_line(to_document(prediction, labels=self._labels)))
+        self._stream.write(self._before + json_line(to_document(prediction)))
         self._before = b",\n"
 
     def close(self) -> None:
@@ -86,12 +83,12 @@ class CsvWriter:
         self._stream = stream
         self._columns = columns(shape.tasks, path_bytes=shape.path_bytes)
         self._clean = visible if shape.terminal else str
-        stream.write(_csv_line(self._columns))
+        stream.write(csv_line(self._columns))
 
     def write(self, prediction: Prediction) -> None:
         """Write one line (of several, where a name holds line feeds)."""
         row = to_row(prediction)
-        self._stream.write(_csv_line([self._cell(row.get(name)) for name in self._columns]))
+        self._stream.write(csv_line([self._cell(row.get(name)) for name in self._columns]))
 
     def close(self) -> None:
         """Do nothing: every line stands alone."""
@@ -223,7 +220,8 @@ def json_line(document: dict[str, Any]) -> bytes:
     return escape_in_json(_encode(document)).encode()
 
 
-def _csv_line(cells: Sequence[str]) -> bytes:
+def csv_line(cells: Sequence[str]) -> bytes:
+    """Return one row of CSV in UTF-8, ended by a line feed."""
     line: str = _write_cells(cells)
     return (line[:-2] + "\n").encode()
 

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 from democlass.cli import console
 from democlass.cli.interrupt import Interrupted, exit_at_once, exit_in_time, handle_signals
+from democlass.cli.stdio import flush_output, secure_streams
 from democlass.errors import DemoclassError, UsageError
 
 COMMANDS = {name: name for name in ("batch", "weights", "train", "evaluate", "serve")}
@@ -37,31 +38,42 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = ""
+    secure_streams()
     handle_signals()
     try:
         name, rest = route(words)
         if name not in _END_IN_ORDER:
             exit_in_time()
-        sys.exit(_run(name, rest))
+        code = _run(name, rest)
     except Interrupted as signal:
         if name not in _END_IN_ORDER and not signal.is_told:
             console.complain("interrupted")
+        flush_output()
         exit_at_once(signal.exit_code)
+    sys.exit(code)
 
 
 def _run(name: str, rest: list[str]) -> int:
     program = Path(sys.argv[0]).name.replace("__main__.py", "classify")
     try:
-        result = command(name).main(rest, prog_name=program if name == DEFAULT else f"{program} {name}")
+        code = _call(name, rest, program if name == DEFAULT else f"{program} {name}")
+        sys.stdout.flush()  # here, where a failure still has its line and its exit code
     except DemoclassError as error:
         console.complain(f"{program}: {error}")
-        result = error.exit_code
-    except SystemExit as exit_:
-        result = exit_.code
-    code = result if isinstance(result, int) else 0
+        flush_output()
+        code = error.exit_code
     if code == UsageError.exit_code and name != DEFAULT and os.path.isdir(name):
         console.complain(f"{program}: there is a folder {name} here: to classify what is in it, write ./{name}")
     return code
+
+
+def _call(name: str, words: list[str], program: str) -> int:
+    """Call a command and return its exit code. Raises DemoclassError, and Interrupted."""
+    try:
+        command(name).main(words, prog_name=program)
+    except SystemExit as exit_:  # how Typer always ends
+        return exit_.code if isinstance(exit_.code, int) else 0
+    return 0
 
 
 def route(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -88,7 +100,9 @@ def command(name: str) -> Any:
     import typer
 
     app: typer.Typer = import_module(f"democlass.cli.{name}").app
-    return typer.main.get_command(app)
+    built = typer.main.get_command(app)
+    built.context_settings["help_option_names"] = ["--help", "-h"]
+    return built
 
 
 def _is_flag(parameter: Any) -> bool:

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 60.0
 
 
+def time_left(seconds: float) -> str:
+    """Say how long something still takes, in the largest unit that fits."""
+    if seconds < 1:
+        return "almost done"
+    if seconds < 60:
+        return f"about {seconds:.0f} s left"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"about {hours} h {minutes} min left" if hours else f"about {minutes} min left"
+
+
 class Bar:
     """What is counted in `unit`; nothing is written unless it is `shown`."""
 

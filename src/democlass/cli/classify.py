@@ -10,6 +10,9 @@ import typer
 from democlass.cli.expand import expand, flowing
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.run import Job, execute
+from democlass.cli.stdin_image import check_stdin_image
+from democlass.errors import UsageError
+from democlass.sources import STANDARD_INPUT
 
 _EPILOG = """
 classify batch SOURCE… --out FILE: a whole collection, with progress, a summary, and resuming.
@@ -41,11 +44,19 @@ def _show_version(wanted: bool) -> None:
 @expand
 def classify(
     context: typer.Context,
-    paths: Annotated[
-        list[str],
-        typer.Argument(metavar="PATH", help="Images, folders, patterns, or - for names on standard input."),
-    ],
     options: RunOptions,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Images, folders, patterns, or - for names on standard input."),
+    ] = None,
+    stdin_image: Annotated[
+        bool,
+        typer.Option(
+            "--stdin-image",
+            rich_help_panel="Images",
+            help="Classify one image, which is read from standard input; its path in rows is -.",
+        ),
+    ] = False,
     version: Annotated[
         bool | None,
         typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
@@ -56,5 +67,10 @@ def classify(
     On a terminal the rows are a table, in a pipe JSON Lines. The networks repeat how annotators perceived faces; they
     know nothing of anyone's identity or ancestry.
     """
+    if stdin_image:
+        check_stdin_image(paths or [], options)
+    elif not paths:
+        raise UsageError("give a PATH: images, folders, patterns, or - for names on standard input; see --help")
     on_terminal = OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSONL
-    return execute(Job(context, paths, options, narrate=False), on_terminal)
+    sources = paths or [STANDARD_INPUT]
+    return execute(Job(context, sources, options, narrate=False, stdin_image=stdin_image), on_terminal)

@@ -9,9 +9,7 @@ from democlass.names import visible
 
 def complain(text: str) -> None:
     """Write one line to standard error, whatever the text holds."""
-    line = visible(text)
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stderr.write(visible(text) + "\n")  # a stream of cli/stdio.py: whatever can't be encoded is escaped
     sys.stderr.flush()
 
 

@@ -211,14 +211,24 @@ class OutputOptions:
         bool,
         _option("--retry-errors", panel=_OUTPUT, help="As --resume, and repeat its error rows."),
     ] = False
-    overwrite: Annotated[bool, _option("--overwrite", panel=_OUTPUT, help="Begin again where --out exists.")] = False
+    overwrite: Annotated[
+        bool, _option("--overwrite", panel=_OUTPUT, help="Begin again where --out exists; replace --errors.")
+    ] = False
+    errors: Annotated[
+        Path | None,
+        _option("--errors", panel=_OUTPUT, metavar="FILE",
+                help="File for a list of the images that could not be read, as CSV: path, error. Made when the run is "
+                "complete, of all rows of --out."),
+    ] = None  # fmt: skip
 
     def check(self) -> None:
         """Raise UsageError where the options contradict each other."""
         if self.overwrite and (self.resume or self.retry_errors):
             raise UsageError("--overwrite begins again, --resume and --retry-errors go on: give one")
-        if self.out is None and (self.resume or self.retry_errors or self.overwrite):
-            raise UsageError("--resume, --retry-errors and --overwrite speak of an --out FILE: give one")
+        if self.out is None and (self.resume or self.retry_errors):
+            raise UsageError("--resume and --retry-errors go on with an --out FILE: give one")
+        if self.out is None and self.errors is None and self.overwrite:
+            raise UsageError("--overwrite is for an --out FILE or an --errors FILE that exists: give one")
 
     def intent(self) -> Intent:
         """Return what may be done with an output that is there."""

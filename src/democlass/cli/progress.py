@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from democlass.cli import console
-from democlass.cli.bar import Bar
+from democlass.cli.bar import Bar, time_left
+from democlass.cli.counts import count_table
 
 if TYPE_CHECKING:
     from democlass.results import Prediction
@@ -39,14 +40,16 @@ class Progress(Bar):
         rate = self._rows / self.seconds
         if self._total is None:
             return f"{self._rows:,} images, {rate:.1f} images/s"
-        left = (self._total - self._rows) / rate
-        return f"{self._rows:,} of {self._total:,} images, {rate:.1f} images/s, {left / 60:.0f} min left"
+        left = time_left((self._total - self._rows) / rate)
+        return f"{self._rows:,} of {self._total:,} images, {rate:.1f} images/s, {left}"
 
 
-def summarise(tally: Tally, whole: Tally, skipped: Counter[str], seconds: float, out: Path | None) -> None:
-    """Say what came of a run: classified, unreadable by reason, skipped, images/s, where the rows are.
+def summarise(
+    tally: Tally, whole: Tally, skipped: Counter[str], seconds: float, out: Path | None, errors: Path | None = None
+) -> None:
+    """Say what came of a run: classified, unreadable by reason, skipped, images/s, labels, and where its files are.
 
-    `whole` counts all rows of the output, which a resumed run shares with those before it.
+    `whole` counts all rows of the output, which a resumed run shares with those before it; so do the labels.
     """
     rate = tally.rows / seconds if seconds else 0.0
     console.complain(f"classified  {tally.classified:,} images in {_duration(seconds)}, {rate:.1f} images/s")
@@ -55,9 +58,14 @@ def summarise(tally: Tally, whole: Tally, skipped: Counter[str], seconds: float,
     if whole.rows != tally.rows:
         console.complain(f"in all      {whole.rows:,} rows, of which {whole.classified:,} are classified")
         _list("unreadable", whole.unreadable)
+    if whole.classified:
+        for line in ("", *count_table(whole.labels), ""):
+            console.complain(line)
     if out is not None:
         console.complain(f"rows        {out}")
         console.complain(f"record      {out}.run.json")
+    if errors is not None:
+        console.complain(f"errors      {errors}")
 
 
 def _list(heading: str, counts: Counter[str]) -> None:

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from democlass.cli import console
+from democlass.cli.error_list import ErrorList
 from democlass.cli.interrupt import tell
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
+from democlass.cli.stdin_image import read_image, refuse_image
+from democlass.cli.stdio import open_output, refuse_closed_input, refuse_closed_output
 from democlass.cli.stream import Stream
 from democlass.compact import NameList
 from democlass.errors import UsageError
-from democlass.files import is_pipe_or_device, open_pipe_or_device
+from democlass.files import is_pipe_or_device
 from democlass.output import Output, refuse_odd_place
 from democlass.results import Prediction, needs_path_bytes
 from democlass.sources import STANDARD_INPUT, find, read_names
@@ -41,18 +44,23 @@ _FEW = 8
 
 @dataclass
 class Job:
-    """One call of the command: what was asked for, and what has been counted so far."""
+    """One call of the command: what was asked for, and what has been counted so far.
+
+    With `stdin_image` the source `-` is an image on standard input, else a list of names there.
+    """
 
     context: typer.Context
     sources: Sequence[str]
     options: RunOptions
     narrate: bool
+    stdin_image: bool = False
+    errors: ErrorList | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
 
     def names(self, *, lazy: bool) -> Iterable[str]:
         """Return the names of all images; lazily only where standard input gives them one by one."""
-        if lazy and STANDARD_INPUT in self.sources:
+        if lazy and STANDARD_INPUT in self.sources and not self.stdin_image:
             return self.find()
         names = NameList(self.find())
         if not names and STANDARD_INPUT not in self.sources and not self.options.intent().resume:
@@ -98,15 +106,34 @@ class Job:
         from democlass.pipeline import run
 
         total = len(names) if isinstance(names, NameList) else None
+        inputs: Iterable[str | bytes] = names
+        if self.stdin_image:
+            inputs = (read_image(sys.stdin.buffer, self.options.max_pixels) for _ in names)
+
+        def write_named(prediction: Prediction) -> None:
+            write(prediction if prediction.path is not None else replace(prediction, path=STANDARD_INPUT))
+
         with Progress(total, shown=shown and not self.options.quiet) as progress:
-            run(names, classifier, write, self.tally, progress.advance)
+            run(inputs, classifier, write_named, self.tally, progress.advance)
         return progress.seconds
+
+    def refuse_image(self, names: Iterable[str]) -> None:
+        """Raise UsageError where names are yet to be read from standard input and an image is there, before any row."""
+        if not isinstance(names, NameList) and self.sources[0] == STANDARD_INPUT:
+            refuse_image(sys.stdin.buffer)
+
+    def list_error(self, prediction: Prediction) -> None:
+        """Add a row to --errors, if it is one."""
+        if self.errors is not None:
+            self.errors.add(prediction)
 
     def close(self, whole: Tally, seconds: float, out: Path | None) -> int:
         """Tell what came of the run and return the exit code that `whole`, all rows of the output, calls for."""
+        if self.errors is not None:
+            self.errors.finish()
         if not self.options.quiet:
             if self.narrate:
-                summarise(self.tally, whole, self.skipped, seconds, out)
+                summarise(self.tally, whole, self.skipped, seconds, out, self.options.errors)
             elif self.tally.unreadable and not sys.stdout.isatty():
                 console.complain(f"{self.tally.unreadable.total()} of {self.tally.rows} images could not be read")
         return SOME_UNREADABLE if whole.unreadable else 0
@@ -115,6 +142,9 @@ class Job:
         """Yield the names of all images."""
 
         def read_stdin() -> Iterator[str]:
+            if self.stdin_image:
+                return iter([STANDARD_INPUT])
+            refuse_image(sys.stdin.buffer)
             return read_names(sys.stdin.buffer, null=self.options.null)
 
         return find(self.sources, self.options.walk(), self.skipped, warn=console.warn, read_stdin=read_stdin)
@@ -124,21 +154,25 @@ def execute(job: Job, default_format: OutputFormat) -> int:
     """Do a job and return its exit code."""
     job.options.check()
     _route_warnings()
+    if STANDARD_INPUT in job.sources:
+        refuse_closed_input(sys.stdin.buffer)
     out = None if job.options.out == Path(STANDARD_INPUT) else job.options.out
-    if out is None:
-        return _to_stream(job, sys.stdout.buffer, job.options.format or default_format)
-    if is_pipe_or_device(out):  # nothing there to resume
-        with open_pipe_or_device(out, console.complain) as stream:
-            return _to_stream(job, stream, job.options.format or default_format)
-    return _to_file(job, out)
+    with _listing_errors(job, out):
+        if out is None:
+            return _to_stream(job, sys.stdout.buffer, job.options.format or default_format)
+        if job.options.format is OutputFormat.TABLE:
+            raise UsageError("a table is for reading: give --out another --format")
+        if is_pipe_or_device(out):  # nothing there to resume
+            default = OutputFormat.JSONL if default_format is OutputFormat.TABLE else default_format
+            with open_output(out) as stream:
+                return _to_stream(job, stream, job.options.format or default)
+        return _to_file(job, out)
 
 
 def _to_file(job: Job, out: Path) -> int:
     from democlass.record import RunRecord
 
     asked = job.options.format
-    if asked is OutputFormat.TABLE:
-        raise UsageError("a table is for reading: give --out another --format")
     refuse_odd_place(out)
     format_ = require(FORMATS[asked.value] if asked else format_of(out))
     if out.suffix.lower() not in format_.suffixes and any(
@@ -148,6 +182,7 @@ def _to_file(job: Job, out: Path) -> int:
     with closing(Output(out, format_, job.options.intent(), warn=console.warn)) as output:
         names = job.names(lazy=True) if output.previous is None else job.find()
         classifier = job.load(previous=output.previous)
+        job.refuse_image(names)
         command = [Path(sys.argv[0]).name.replace("__main__.py", "classify"), *sys.argv[1:]]
         output.begin(RunRecord.of(classifier, format_.name, command=command, sources=job.sources))
         with tell(f"interrupted: what is classified is kept beside {output.path}; --resume goes on from there"):
@@ -155,11 +190,12 @@ def _to_file(job: Job, out: Path) -> int:
                 left = output.remaining(names)
                 names = left if STANDARD_INPUT in job.sources else NameList(left)
             seconds = job.run(names, classifier, output.write, shown=True)
-            whole = output.finish(job.skipped)
+            whole = output.finish(job.skipped, job.list_error)
     return job.close(whole, seconds, out)
 
 
 def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
+    refuse_closed_output(stream)
     on_terminal = stream.isatty()
     format_ = None if named is OutputFormat.TABLE else require(FORMATS[named.value])
     if format_ is not None and not format_.text and on_terminal:
@@ -168,18 +204,35 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
     names = job.names(lazy=not flat)
     few = len(names) if isinstance(names, NameList) and 0 < len(names) < _FEW else None
     classifier = job.load(few=few)
+    job.refuse_image(names)
     shape = Shape(
         classifier.networks.tasks,
-        labels=job.options.min_confidence > 0,
         path_bytes=flat and needs_path_bytes(names),
         terminal=on_terminal,
     )
     rows = Stream(stream, format_, shape)
+
+    def write(prediction: Prediction) -> None:
+        rows.write(prediction)
+        job.list_error(prediction)
+
     try:
-        seconds = job.run(names, classifier, rows.write, shown=job.narrate and not on_terminal)
+        seconds = job.run(names, classifier, write, shown=job.narrate and not on_terminal)
     finally:
         rows.close()
     return job.close(job.tally, seconds, None)
+
+
+@contextmanager
+def _listing_errors(job: Job, out: Path | None) -> Iterator[None]:
+    """Let the job have a list of errors while it runs, if it is to make one. Raises OutputError."""
+    options = job.options
+    if options.errors is None:
+        yield
+        return
+    resume = options.intent().resume
+    with closing(ErrorList(options.errors, out, overwrite=options.overwrite, resume=resume)) as job.errors:
+        yield
 
 
 def _route_warnings() -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from democlass.cli import console
-from democlass.cli.bar import Bar
+from democlass.cli.bar import Bar, time_left
 from democlass.names import visible
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Steps(Bar):
         assert self._first is not None
         step, began = self._first
         a_step = (time.monotonic() - began) / max(1, progress.step - step)
-        left = (progress.steps - progress.step) * a_step
+        left = time_left((progress.steps - progress.step) * a_step)
         return (
             f"step {progress.step:,} of {progress.steps:,}, {progress.size} px, loss {progress.loss:.3f}, "
-            f"{a_step:.2f} s a step, {left / 60:.0f} min left at this size"
+            f"{a_step:.2f} s a step, {left} at this size"
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import shutil
 from collections.abc import Sequence
 
-from rich.bar import Bar
-from rich.console import Console, RenderableType
-from rich.rule import Rule
+from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,67 +19,103 @@ _BAR_WIDTH = 8
 _PERCENT_WIDTH = len("100.0%")
 _GAP = 2
 _GOOD_PATH_WIDTH = 26  # before bars get any room
-_LEAST_PATH_WIDTH = 12
+_LEAST_PATH_WIDTH = 20  # below it a path has a line of its own
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class TableWriter:
-    """Writes predictions as a table to the standard output's console: path, then label, confidence, bar a task."""
+    """Writes predictions to the standard output's console: the path, and for each task label, confidence, bar.
+
+    A wide terminal gets one line an image. A narrow one gets the path and below it a line for each task, so that
+    labels are never cut. Where characters beyond ASCII can't be shown, there are no bars.
+    """
 
     def __init__(self, shape: Shape) -> None:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         self._console = Console(highlight=False, markup=False, emoji=False)
+        if self._console.is_dumb_terminal:  # Rich takes all of them to be 80 columns wide
+            self._console.size = shutil.get_terminal_size((80, 25))
         self._tasks = shape.tasks
         self._label_widths = [_label_width(task) for task in shape.tasks]
+        self._is_ascii = self._console.options.ascii_only
         fixed = sum(width + _PERCENT_WIDTH + 3 * _GAP for width in self._label_widths)
-        spare = (self._console.width - fixed - _GOOD_PATH_WIDTH) // len(shape.tasks)
-        self._bar_width = min(max(spare, 0), _BAR_WIDTH)
-        taken = fixed + self._bar_width * len(shape.tasks)
-        self._path_width = max(_LEAST_PATH_WIDTH, self._console.width - taken)
-        self._row([Text("path", style="bold"), *self._headings()])
-        self._console.print(Rule(style="dim", characters="─"), width=self._path_width + taken)
+        self._is_wide = self._console.width >= fixed + _LEAST_PATH_WIDTH
+        if self._is_wide:
+            self._bar_width = self._fitting_bar((self._console.width - fixed - _GOOD_PATH_WIDTH) // len(shape.tasks))
+            self._path_width = self._console.width - fixed - self._bar_width * len(shape.tasks)
+            self._print_cells([Text("path", style="bold"), *self._headings()])
+            self._console.print(Text(("-" if self._is_ascii else "─") * self._console.width, style="dim"))
+        else:
+            self._title_width = max(len(task.title) for task in shape.tasks)
+            taken = self._title_width + max(self._label_widths) + _PERCENT_WIDTH + 4 * _GAP
+            self._bar_width = self._fitting_bar(self._console.width - taken)
 
     def write(self, prediction: Prediction) -> None:
         """Print one row."""
-        path = Text(visible(prediction.path or ""), overflow="fold")
-        if prediction.error is not None:
-            self._print_error(path, prediction.error)
-            return
-        cells: list[RenderableType] = [path]
-        for task in self._tasks:
-            cells += self._cells(prediction.outcomes[task.name])
-        self._row(cells)
+        path = Text(self._shown(prediction.path or ""), overflow="fold")
+        if self._is_wide:
+            self._print_row(path, prediction)
+        else:
+            self._print_lines(path, prediction)
 
     def close(self) -> None:
         """Do nothing: every row stands alone."""
 
-    def _headings(self) -> list[RenderableType]:
+    def _fitting_bar(self, room: int) -> int:
+        return 0 if self._is_ascii else min(max(room, 0), _BAR_WIDTH)
+
+    def _shown(self, text: str) -> str:
+        """Return the text as the stream will show it, so that columns are measured after all escapes are in."""
+        return visible(text).encode(self._console.encoding, "backslashreplace").decode(self._console.encoding)
+
+    def _headings(self) -> list[Text]:
         return [cell for task in self._tasks for cell in (Text(task.title, style="bold"), Text(""), Text(""))]
 
-    def _row(self, cells: Sequence[RenderableType]) -> None:
+    def _print_row(self, path: Text, prediction: Prediction) -> None:
+        if prediction.error is not None:
+            grid = Table.grid(padding=(0, _GAP, 0, 0))
+            grid.add_column(width=self._path_width, overflow="fold")
+            grid.add_column(overflow="fold")
+            grid.add_row(path, Text(self._shown(prediction.error), style="red"))
+            self._console.print(grid)
+            return
+        self._print_cells([path, *(cell for task in self._tasks for cell in self._cells(prediction, task))])
+
+    def _print_cells(self, cells: Sequence[Text]) -> None:
         grid = Table.grid(padding=(0, _GAP, 0, 0))
         grid.add_column(width=self._path_width, overflow="fold")
         for width in self._label_widths:
             grid.add_column(width=width)
             grid.add_column(width=_PERCENT_WIDTH, justify="right")
-            grid.add_column(width=self._bar_width)
+            grid.add_column(width=self._bar_width, no_wrap=True)
         grid.add_row(*cells)
         self._console.print(grid)
 
-    def _print_error(self, path: Text, error: str) -> None:
-        grid = Table.grid(padding=(0, _GAP, 0, 0))
-        grid.add_column(width=self._path_width, overflow="fold")
-        grid.add_column(overflow="fold")
-        grid.add_row(path, Text(visible(error), style="red"))
-        self._console.print(grid)
+    def _print_lines(self, path: Text, prediction: Prediction) -> None:
+        indent, gap = " " * _GAP, " " * _GAP
+        self._console.print(path, soft_wrap=True)
+        if prediction.error is not None:
+            reason = Text(self._shown(prediction.error), style="red", overflow="fold")
+            self._console.print(Padding(reason, (0, 0, 0, _GAP), expand=False))
+            return
+        for task in self._tasks:
+            label, percent, bar = self._cells(prediction, task)
+            label.pad_right(max(self._label_widths) - label.cell_len)
+            percent.pad_left(_PERCENT_WIDTH - percent.cell_len)
+            title = Text(indent + task.title.ljust(self._title_width))
+            self._console.print(Text(gap).join((title, label, percent, bar)), soft_wrap=True)
 
-    def _cells(self, outcome: Outcome) -> list[RenderableType]:
-        confidence = outcome.confidence
+    def _cells(self, prediction: Prediction, task: Task) -> tuple[Text, Text, Text]:
+        outcome: Outcome = prediction.outcomes[task.name]
+        percent = f"{outcome.confidence:.1%}"
         dim = "dim" if outcome.label == UNCERTAIN else ""
-        return [
-            Text(outcome.label, style=dim),
-            Text(f"{confidence:.1%}", style=dim),
-            Bar(1.0, 0.0, confidence, width=self._bar_width, color="cyan"),
-        ]
+        bar = _bar(float(percent.rstrip("%")) / 100, self._bar_width)
+        return Text(outcome.label, style=dim), Text(percent, style=dim), Text(bar, style="cyan")
+
+
+def _bar(share: float, width: int) -> str:
+    """Return a bar for a share of 0 to 1, to an eighth of a character; it is full at 1 only."""
+    full, eighths = divmod(int(share * 8 * width), 8)
+    return "█" * full + (_EIGHTHS[eighths] if eighths else "")
 
 
 def _label_width(task: Task) -> int:

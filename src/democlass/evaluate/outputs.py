@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from democlass.errors import OutputError, WriteError
-from democlass.record import replace_file
+from democlass.files import replace_file
 
 Identity = tuple[int, int]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from democlass.errors import UsageError, WriteError
+from democlass.files import replace_file
 from democlass.names import raw_bytes
-from democlass.record import replace_file
 from democlass.tasks import Task
 from democlass.train.checks import check_labels, count_common, listed
 from democlass.train.reader import Reader

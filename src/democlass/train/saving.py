@@ -12,7 +12,7 @@ from typing import IO, Any
 import torch
 
 from democlass.errors import WriteError
-from democlass.record import sync_folder
+from democlass.files import sync_folder
 
 
 def save_tensors(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,0 +1,124 @@
+"""The list of images that could not be read, for `--errors FILE`: CSV, one image a line, with the reason."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from democlass.cli.stdio import open_output
+from democlass.errors import OutputError, WriteError
+from democlass.files import is_pipe_or_device, sync_folder
+from democlass.names import readable
+from democlass.results import Prediction
+from democlass.writers import csv_line
+
+_COLUMNS = ["path", "error"]
+_HEADER = csv_line(_COLUMNS).rstrip()
+_COMPANIONS = ("", ".partial", ".export", ".run.json", ".run.json.new")
+
+
+class ErrorList:
+    """FILE, with a line for each error row that `add` is given; it is made by `finish`, whole or not at all.
+
+    Until then the lines are in a temporary file without a name, in FILE's folder, so memory stays flat and nothing is
+    left behind. Raises OutputError where FILE can't be written, is a file of the run's `out`, or exists: `overwrite`
+    replaces any file, `resume` a list of errors.
+    """
+
+    def __init__(self, path: Path, out: Path | None, *, overwrite: bool, resume: bool) -> None:
+        self._path = Path(os.path.realpath(path))  # a link is written through, not replaced
+        self._stream: BinaryIO | None = None
+        if path == Path("-") or os.path.isdir(path):
+            raise OutputError(f"--errors {path}: give it a file")
+        if out is not None and self._path in _files_of(out):
+            raise OutputError(f"{path} is a file of --out {out}: give another --errors FILE")
+        if os.path.isfile(path) and not overwrite:
+            self._refuse_existing(resume)
+        folder = None if is_pipe_or_device(path) else self._path.parent
+        if folder is None:
+            self._stream = open_output(path)  # not the real path: that of /dev/fd/3 may be pipe:[1]
+        try:
+            self._lines = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (close() closes it)
+        except OSError as error:
+            raise OutputError(f"can't write {path}: {error.strerror}") from None
+
+    def add(self, prediction: Prediction) -> None:
+        """Add a row to the list if it is an error. Raises WriteError."""
+        if prediction.error is not None:
+            path, raw = readable(prediction.path or "")
+            try:
+                self._lines.write(csv_line([path, prediction.error, raw or ""]))
+            except OSError as error:
+                raise self._write_error(error) from None
+
+    def finish(self) -> None:
+        """Write FILE, in one step. Raises WriteError, and ReaderGone where FILE is a pipe."""
+        try:
+            self._lines.flush()
+            if self._stream is not None:
+                self._export(self._stream)
+                self._stream.flush()
+            else:
+                self._replace()
+        except OSError as error:
+            raise self._write_error(error) from None
+
+    def close(self) -> None:
+        """Discard what is not written."""
+        self._lines.close()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _replace(self) -> None:
+        temporary = self._path.with_name(f".errors-{os.getpid()}")
+        try:
+            with temporary.open("wb") as stream:
+                with suppress(FileNotFoundError):
+                    os.fchmod(stream.fileno(), self._path.stat().st_mode & 0o777)
+                self._export(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(self._path.parent)
+
+    def _export(self, stream: BinaryIO) -> None:
+        """Write header and lines; names that are no UTF-8 need a third column, for their bytes in hex."""
+        is_wide = any(line[-1] for line in self._read())
+        stream.write(csv_line([*_COLUMNS, "path_bytes"] if is_wide else _COLUMNS))
+        for line in self._read():
+            stream.write(csv_line(line if is_wide else line[:-1]))
+
+    def _read(self) -> Iterator[list[str]]:
+        self._lines.seek(0)
+        text = io.TextIOWrapper(self._lines, encoding="utf-8", newline="")
+        try:
+            yield from csv.reader(text, strict=True)
+        finally:
+            text.detach()
+
+    def _refuse_existing(self, resume: bool) -> None:
+        try:
+            with self._path.open("rb") as file:
+                is_list = file.read(len(_HEADER)) in (_HEADER, b"")
+        except OSError:
+            is_list = False
+        if not resume:
+            raise OutputError(f"{self._path} exists: --overwrite replaces it, or give another --errors FILE")
+        if not is_list:
+            raise OutputError(f"{self._path} is not a list of errors by democlass: give another --errors FILE")
+
+    def _write_error(self, error: OSError) -> WriteError:
+        return WriteError(f"can't write {self._path}: {error.strerror}")
+
+
+def _files_of(out: Path) -> list[Path]:
+    real = Path(os.path.realpath(out))
+    return [real.with_name(real.name + suffix) for suffix in _COMPANIONS]

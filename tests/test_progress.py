@@ -1,0 +1,112 @@
+"""What a run says of itself: time left while it goes on, and labels counted at its end."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from democlass.cli.bar import time_left
+from democlass.cli.counts import count_table
+from democlass.cli.progress import Progress, summarise
+from democlass.cli.steps import Steps
+from democlass.results import Outcome, Prediction
+from democlass.tally import Tally
+from democlass.tasks import TASKS, UNCERTAIN, Task
+
+GENDERS, RACES = TASKS[0].labels, TASKS[1].labels
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "almost done"),
+        (20, "about 20 s left"),
+        (59.4, "about 59 s left"),
+        (61, "about 1 min left"),
+        (3599, "about 1 h 0 min left"),
+        (7500, "about 2 h 5 min left"),
+    ],
+)
+def test_time_left_is_in_the_unit_that_fits(seconds: float, said: str) -> None:
+    assert time_left(seconds) == said
+
+
+def test_no_line_of_a_run_or_a_training_says_0_minutes() -> None:
+    images = Progress(10, shown=False)
+    images._rows, images._started = 9, time.monotonic() - 180
+    assert images._line().endswith("9 of 10 images, 0.0 images/s, about 20 s left")
+    steps = Steps(shown=False)
+    steps._first = (0, time.monotonic() - 180)
+    step = SimpleNamespace(step=9, steps=10, size=64, loss=0.5, judged=None)
+    assert steps._line(step).endswith("about 20 s left at this size")  # type: ignore[arg-type]
+
+
+def tally(*labels: tuple[str, str]) -> Tally:
+    counted = Tally()
+    for pair in labels:
+        outcomes = {task.name: Outcome(label, {label: 1.0}) for task, label in zip(TASKS, pair, strict=True)}
+        counted.add(Prediction("a.jpg", outcomes))
+    counted.add(Prediction("b.jpg", error="truncated: copy it again"))
+    return counted
+
+
+def test_labels_are_counted_in_pairs() -> None:
+    counted = tally(("Female", "White"), ("Female", "White"), ("Male", "Latino_Hispanic"))
+    assert list(count_table(counted.labels)) == [
+        "                 perceived gender",
+        "perceived race   Female  Male  total",
+        "Asian                 0     0      0",
+        "Black                 0     0      0",
+        "Indian                0     0      0",
+        "Latino_Hispanic       0     1      1",
+        "Middle_Eastern        0     0      0",
+        "White                 2     0      2",
+        "total                 2     1      3",
+    ]
+
+
+def test_uncertain_labels_have_a_row_and_a_column() -> None:
+    lines = list(count_table(tally(("Female", UNCERTAIN), (UNCERTAIN, "White")).labels))
+    assert lines[1].split() == ["perceived", "race", "Female", "Male", UNCERTAIN, "total"]
+    assert lines[-3].split() == ["White", "0", "0", "1", "1"]
+    assert lines[-2].split() == [UNCERTAIN, "1", "0", "0", "1"]
+    assert lines[-1].split() == ["total", "1", "0", "1", "2"]
+
+
+def test_many_images_fit_50_columns() -> None:
+    certain: dict[tuple[str, ...], int] = dict.fromkeys(product(GENDERS, RACES), 1_000_000)
+    uncertain: dict[tuple[str, ...], int] = dict.fromkeys(product((*GENDERS, UNCERTAIN), (*RACES, UNCERTAIN)), 10_000)
+    for counts in (certain, uncertain):
+        lines = list(count_table(counts))
+        assert max(map(len, lines)) <= 50
+        assert all(re.search(rf"^{label} +[\d,]+ ", "\n".join(lines), re.MULTILINE) for label in RACES)
+
+
+def test_a_third_task_has_a_table_of_its_own() -> None:
+    third = Task("age", "perceived age", ("young", "old"), TASKS[0].geometry, TASKS[0].network, "age.pth")
+    lines = list(count_table({("Male", "White", "old"): 3}, (*TASKS, third)))
+    assert "perceived race   Female  Male  total" in lines and "perceived age  Female  Male  total" in lines
+    assert "old                 0     3      3" in lines
+
+
+def test_counting_takes_no_memory_for_more_images() -> None:
+    assert len(tally(*[("Female", "White")] * 1000).labels) == 1
+
+
+def test_a_summary_counts_the_labels_of_all_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    now, whole = tally(("Female", "White")), tally(("Female", "White"), ("Male", "Asian"))
+    summarise(now, whole, Counter(), 1.0, Path("r.csv"), Path("failed.csv"))
+    said = capsys.readouterr().err
+    assert re.search(r"^total +1 +1 +2$", said, re.MULTILINE)
+    assert said.endswith("rows        r.csv\nrecord      r.csv.run.json\nerrors      failed.csv\n")
+
+
+def test_a_summary_of_errors_alone_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    summarise(tally(), tally(), Counter(), 1.0, None)
+    assert "perceived" not in capsys.readouterr().err

@@ -1,0 +1,48 @@
+"""Outputs of version 0.1.0, whose JSON rows had no labels, are resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from democlass.classifier import Classifier
+from democlass.output import Intent, Output
+from democlass.record import RunRecord
+from democlass.tally import Tally
+from democlass.writers import FORMATS
+
+
+def run(out: Path, classifier: Classifier, names: list[Path], intent: Intent = Intent()) -> Tally:
+    format_ = FORMATS[out.suffix[1:]]
+    with closing(Output(out, format_, intent)) as output:
+        output.begin(RunRecord.of(classifier, format_.name))
+        for prediction in classifier.classify(output.remaining(map(str, names))):
+            output.write(prediction)
+        return output.finish(Counter())
+
+
+@pytest.mark.parametrize("format_name", ["json", "jsonl"])
+def test_a_resumed_output_has_labels_in_all_rows(
+    format_name: str, tiny: Callable[..., Classifier], photos: Path, tmp_path: Path
+) -> None:
+    classifier = tiny(batch_size=2)
+    (photos / "bad.jpg").touch()
+    names = sorted(photos.glob("*.*"))
+    out, ours = tmp_path / f"old.{format_name}", tmp_path / f"ours.{format_name}"
+    for each in (out, ours):
+        run(each, classifier, names[2:])
+    out.write_text(re.sub(r'"(gender|race)": "\w+", ', "", out.read_text()))
+    assert '"race"' not in out.read_text()
+    tally = run(out, classifier, names, Intent(resume=True))
+    run(ours, classifier, names, Intent(resume=True))
+    assert out.read_bytes() == ours.read_bytes()
+    assert (tally.rows, tally.labels.total()) == (6, 5)
+    for line in out.read_text().splitlines():
+        if '"ok"' in line:
+            assert list(json.loads(line.rstrip(",")))[2::2] == ["gender", "race"]

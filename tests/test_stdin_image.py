@@ -1,0 +1,105 @@
+"""`classify --stdin-image`: one image on standard input; and what is said of an image in the place of names."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import EXAMPLES, Run, environment
+from democlass.cli.stdin_image import refuse_image
+from democlass.errors import UsageError
+
+HOPPER = EXAMPLES / "grace_hopper.jpg"
+
+# Decoding in the process itself would end it.
+IN_A_CHILD = """
+import sys
+from democlass.cli import main
+from democlass.isolation import Decoding
+def refuse(*_): raise AssertionError("decoded here")
+Decoding.__call__ = refuse
+main()
+"""
+
+
+def test_the_row_of_an_image_is_that_of_its_file_and_it_is_decoded_in_a_child(classify: Run, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(IN_A_CHILD)
+    with HOPPER.open("rb") as image:
+        piped = subprocess.run(
+            [sys.executable, "main.py", "-", "--stdin-image"],
+            cwd=tmp_path, env=environment(), stdin=image, capture_output=True, timeout=120,
+        )  # fmt: skip
+    named = classify(HOPPER)
+    assert (piped.returncode, piped.stderr) == (0, b"")
+    assert json.loads(piped.stdout) == json.loads(named.stdout) | {"path": "-"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "reason"),
+    [
+        (HOPPER.read_bytes(), ["--max-pixels", "1000"], "too many pixels"),
+        (HOPPER.read_bytes()[:9000], ["--out", "r.jsonl"], "truncated"),
+    ],
+)
+def test_an_image_that_can_not_be_read_is_a_row(
+    content: bytes, words: list[str], reason: str, classify: Run, tmp_path: Path
+) -> None:
+    result = classify("--stdin-image", *words, input=content)
+    assert result.returncode == 3
+    row = json.loads((tmp_path / "r.jsonl").read_bytes() if "--out" in words else result.stdout)
+    assert (row["path"], row["status"], row["error"].partition(":")[0]) == ("-", "error", reason)
+
+
+def test_bytes_without_an_end_are_refused(classify: Run) -> None:
+    with open("/dev/zero", "rb") as endless:
+        result = classify("--stdin-image", "--max-pixels", "1000", stdin=endless)
+    assert result.returncode == 1 and result.stdout == b"" and result.stderr.count(b"\n") == 1
+    assert b"standard input has over 1,056,576 bytes" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["x.jpg"], "give no PATH, or only -"),
+        (["-", "-"], "give no PATH, or only -"),
+        (["--out", "r.csv", "--resume"], "--resume"),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused(words: list[str], said: str, classify: Run) -> None:
+    result = classify("--stdin-image", *words, input=b"")
+    assert result.returncode == 2 and said in result.stderr.decode() and result.stderr.count(b"\n") == 1
+
+
+def test_an_image_in_the_place_of_names_says_what_to_do(classify: Run, tmp_path: Path) -> None:
+    said = b"standard input is an image (JPEG), not a list of names: use classify --stdin-image"
+    for words in (["--null"], ["--format", "table"], ["--out", "r.jsonl"]):
+        result = classify("-", *words, input=HOPPER.read_bytes())
+        assert result.returncode == 2 and result.stdout == b"" and said in result.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_images_are_known_by_their_first_bytes_and_names_are_not_taken_for_them() -> None:
+    images = [
+        HOPPER.read_bytes(),
+        (EXAMPLES / "astronaut.png").read_bytes(),
+        b"II*\0\x08\0\0\0",
+        b"MM\0*\0\0\0\x08",
+        b"RIFF\x24\0\0\0WEBPVP8 ",
+        b"\0\0\0\x18ftypavif",
+    ]
+    names = [b"", b"a.jpg\n", b"BM.bmp\n", b"GIF89a.gif\0", b"RIFF.webp\nWEBP\n", b"xyz/ftp/a.jpg\n"]
+    kinds = ["JPEG", "PNG", "TIFF", "TIFF", "WebP", "HEIC or AVIF"]
+    for image, kind in zip(images, kinds, strict=True):
+        with pytest.raises(UsageError, match=re.escape(f"an image ({kind}), not a list of names")):
+            refuse_image(io.BufferedReader(io.BytesIO(image)))
+    for start in names:
+        stream = io.BufferedReader(io.BytesIO(start))
+        refuse_image(stream)
+        assert stream.read() == start
