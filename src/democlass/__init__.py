@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from democlass.classifier import Classifier as Classifier
+    from democlass.errors import CancelledError as CancelledError
     from democlass.errors import CheckpointError as CheckpointError
     from democlass.errors import DemoclassError as DemoclassError
     from democlass.errors import DeviceError as DeviceError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CancelledError": "errors",
     "CheckpointError": "errors",
     "Classifier": "classifier",
     "DemoclassError": "errors",

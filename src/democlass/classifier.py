@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -17,15 +16,16 @@ import torch
 from PIL import Image
 
 from democlass.arguments import by_task, check_labels, check_paths, check_tasks
+from democlass.batches import cut_into_chunks, predict
 from democlass.checkpoints import load as load_checkpoint
-from democlass.errors import ImageError, UsageError
+from democlass.errors import UsageError
 from democlass.images import Input, Pixels
 from democlass.isolation import Cancellation, Decoding, Isolated
 from democlass.loader import Loaded, default_workers, load
 from democlass.locations import Location, locate
 from democlass.networks import Networks, pick_device, quickest_precision
 from democlass.ordered import ordered
-from democlass.results import Outcome, Prediction
+from democlass.results import Prediction
 from democlass.settings import (
     DECODE_TIMEOUT,
     MAX_WORKERS,
@@ -35,7 +35,7 @@ from democlass.settings import (
     check_integer,
     parse_precision,
 )
-from democlass.tasks import TASKS, Geometry, Task
+from democlass.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -164,8 +164,6 @@ class Classifier:
         `decode`, which was made for these tasks and settings, takes the place of what `isolated` and `decode_timeout`
         say: its workers have got ready while other things were loaded.
         """
-        if settings.batch_size is not None and settings.batch_size < 1:
-            raise UsageError(f"a batch of {settings.batch_size} images: it must be 1 or more")
         device = pick_device(settings.device)
         workers = default_workers() if workers is None else workers
         decoding = Decoding.of(tasks, settings)
@@ -209,7 +207,7 @@ class Classifier:
             loaded = stack.enter_context(
                 closing(load(inputs, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
             )
-            for predictions in stack.enter_context(closing(self._predicted(_chunks(loaded, size)))):
+            for predictions in stack.enter_context(closing(self._predicted(cut_into_chunks(loaded, size)))):
                 yield from predictions
 
     def _decode_until(self, cancellation: Cancellation) -> Callable[[Input], Pixels]:
@@ -247,61 +245,8 @@ class Classifier:
         At most `batch_size` inputs may be readable. Without `padded` fewer of them take less time, and digits past the
         fifth depend on how many they are.
         """
-        readable = [pixels for _, pixels in chunk if not isinstance(pixels, ImageError)]
-        answers = iter(self._outcomes(readable, padded))
-        predictions = []
-        for source, pixels in chunk:
-            path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
-            if isinstance(pixels, ImageError):
-                predictions.append(Prediction(path, error=str(pixels)))
-            else:
-                predictions.append(_prediction(path, next(answers)))
-        return predictions
+        return predict(self.networks, chunk, self.settings.min_confidence, padded=padded)
 
     def __repr__(self) -> str:
         """Return one line: the tasks, the device, the number format, the size of batches and the workers."""
         return f"Classifier({self.networks!r}, workers={self.workers})"
-
-    def _outcomes(self, images: Sequence[Pixels], padded: bool) -> list[dict[str, Outcome]]:
-        if not images:
-            return []
-        batch = self.networks.new_batch()
-        for geometry, slots in batch.items():
-            _fill(slots, images, geometry)
-        part = batch if padded else {geometry: slots[: len(images)] for geometry, slots in batch.items()}
-        said = self.networks.predict(part, padded=padded)
-        answers = {name: probabilities.tolist() for name, probabilities in said.items()}
-        least = self.settings.min_confidence
-        return [
-            {
-                task.name: Outcome.choose(dict(zip(task.labels, answers[task.name][i], strict=True)), least)
-                for task in self.networks.tasks
-            }
-            for i in range(len(images))
-        ]
-
-
-def _prediction(path: str | None, outcomes: dict[str, Outcome]) -> Prediction:
-    if any(math.isnan(p) for outcome in outcomes.values() for p in outcome.probabilities.values()):
-        return Prediction(path, error="no answer: the networks gave no numbers; the precision float32 may help")
-    return Prediction(path, outcomes)
-
-
-def _fill(slots: torch.Tensor, images: Sequence[Pixels], geometry: Geometry) -> None:
-    view = slots.numpy()
-    for slot, pixels in zip(view, images, strict=False):
-        slot[:] = pixels[geometry]
-
-
-def _chunks(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
-    """Cut the stream so that each chunk holds `size` readable images, and errors do not pile up without bound."""
-    chunk: list[Loaded] = []
-    readable = 0
-    for item in loaded:
-        chunk.append(item)
-        readable += not isinstance(item[1], ImageError)
-        if readable == size or readable == 0 or len(chunk) == 8 * size:
-            yield chunk
-            chunk, readable = [], 0
-    if chunk:
-        yield chunk
