@@ -3,7 +3,7 @@
 # make check    lint, format, types
 # make bench    measure speed beside the plain reference; nothing else should run meanwhile
 # make bench-serve    the same for the service
-# make fuzz     20,000 damaged images and 500 hostile requests, 15 minutes; FUZZ="--seed 7 --images 2000 --requests 100"
+# make fuzz     20,000 damaged images and 500 hostile requests, some minutes; FUZZ="--seed 7 --images 2000 --requests 100"
 #
 # Each sets up what it needs in .venv, from nothing but Python 3.10 or newer.
 # TORCH_INDEX=URL takes torch and torchvision from another package index, one of CPU builds for example.

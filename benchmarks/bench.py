@@ -27,7 +27,7 @@ from show import picture, tables
 
 from democlass.classifier import Classifier
 
-COUNTS = {"224x224": 128, "640x480": 128, "12 megapixels": 192, "mixed": 120}
+COUNTS = {"224x224": 128, "640x480": 128, "12 megapixels": 96, "12 megapixels, upright": 96, "mixed": 120}
 LINEAR = (1_000, 10_000)
 
 

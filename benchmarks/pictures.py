@@ -9,7 +9,12 @@ import numpy as np
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SIZES = {"224x224": (224, 224), "640x480": (640, 480), "12 megapixels": (4032, 3024)}
+SIZES = {
+    "224x224": (224, 224),
+    "640x480": (640, 480),
+    "12 megapixels": (4032, 3024),
+    "12 megapixels, upright": (3024, 4032),
+}
 
 
 def make(folder: Path, counts: dict[str, int]) -> dict[str, list[Path]]:
@@ -18,11 +23,12 @@ def make(folder: Path, counts: dict[str, int]) -> dict[str, list[Path]]:
     chance = random.Random(0)  # noqa: S311 (pictures, not secrets)
     found = {}
     for name, size in SIZES.items():
-        found[name] = [_save(folder / f"{name}-{n}.jpg", portraits, size, chance) for n in range(counts[name])]
+        found[name] = [_save(folder / f"{name}-{n}.jpg", portraits, size, chance) for n in range(counts.get(name, 0))]
     suffixes = ("jpg", "jpg", "jpg", "png", "webp")
     sizes = ((224, 224), (640, 480), (1920, 1080), (1080, 1920))
     found["mixed"] = [
-        _save(folder / f"mixed-{n}.{suffixes[n % 5]}", portraits, sizes[n % 4], chance) for n in range(counts["mixed"])
+        _save(folder / f"mixed-{n}.{suffixes[n % 5]}", portraits, sizes[n % 4], chance)
+        for n in range(counts.get("mixed", 0))
     ]
     return found
 

@@ -16,12 +16,13 @@ def tables(results: dict[str, Any]) -> None:
     out = Console()
     for collection, rows in results["collections"].items():
         table = Table("", title=f"{collection}, {results['counts'][collection]} images", title_justify="left")
-        for heading in ("images/s", "to reference", "of the ceiling", "waiting"):
+        for heading in ("images/s", "to reference", "of the ceiling", "networks", "decoding", "waiting"):
             table.add_column(heading, justify="right", no_wrap=True)
         for name, row in rows.items():
             ratios = (f"{row[key]:.2f}" if row[key] else "" for key in ("to reference", "to ceiling"))
+            processor = (f"{row[part]:.0f} ms" if row[part] else "" for part in ("networks", "decoding"))
             waiting = f"{row['waiting']:.2f} s" if row["waiting"] else ""
-            table.add_row(name, f"{row['images/s']:.1f}", *ratios, waiting)
+            table.add_row(name, f"{row['images/s']:.1f}", *ratios, *processor, waiting)
         out.print(table)
     for name, row in results["processes"].items():
         out.print(f"{name}: {row['s']:.2f} s, peak {row['peak MB']:.0f} MB")

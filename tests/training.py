@@ -71,6 +71,12 @@ def make_faces(folder: Path) -> Path:
     return folder
 
 
+def without(faces: Path, name: str, *numbers: int) -> None:
+    """Write a labels file without some images."""
+    lines = (faces / f"{name}.csv").read_text().splitlines(keepends=True)
+    (faces / f"{name}.csv").write_text("".join(lines[:1] + [x for n, x in enumerate(lines[1:]) if n not in numbers]))
+
+
 def order(faces: Path, out: str, **more: Any) -> Order:
     """Return an order with tiny networks; the recipe's values are among `more`."""
     stages = (Stage(32, more.pop("passes", 2), 0.05, 0.01),)

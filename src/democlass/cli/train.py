@@ -37,8 +37,8 @@ def train(
         typer.Option(
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="Labels file of other images, to choose the best pass and fit the temperature. Images in common are "
-            "warned of. Required.",
+            help="Labels file of other images, to choose the best pass and fit the temperature. Images that "
+            "are in both files are counted in a warning. Required.",
         ),
     ],
     out: Annotated[

@@ -20,15 +20,18 @@ _MOST_NAMED = 20
 Say = Callable[[str], object]
 
 
-def check_labels(examples: Sequence[Example], task: Task, file: Path, warn: Say) -> None:
-    """Warn of labels that no example has. Raises UsageError where there are not two labels to tell apart."""
+def check_labels(examples: Sequence[Example], task: Task, file: Path, warn: Say, *, lack: str) -> None:
+    """Warn of labels that no example has; `lack` is what follows from that for them.
+
+    Raises UsageError where there are not two labels to tell apart.
+    """
     counts = Counter(example.labels[task.name] for example in examples)
     if len(counts) < 2:
         only = next(iter(counts), None)
         found = f"only {only}" if only else "no image that can be read"
         raise UsageError(f"{file} has {found} for {task.title}: it must have images of two labels or more")
     if absent := [label for label in task.labels if label not in counts]:
-        warn(f"{file} has no image labelled {', '.join(absent)}: the network can't learn to give them")
+        warn(f"{file} has no image labelled {', '.join(absent)}: {lack}")
 
 
 def count_common(train: Sequence[Example], choose: Sequence[Example]) -> int:

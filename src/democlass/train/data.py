@@ -41,8 +41,8 @@ class Labelled:
 def check_data(train: Truth, choose: Truth, task: Task, warn: Say) -> None:
     """Check labels, and that the files have other images, without decoding any. Raises UsageError."""
     here, there = train.of(task), choose.of(task)
-    for truth, examples in ((train, here), (choose, there)):
-        check_labels(examples, task, truth.file, warn)
+    check_labels(here, task, train.file, warn, lack="the network can't learn them")
+    check_labels(there, task, choose.file, warn, lack="how right the network is for them is not known")
     common = count_common(here, there)
     if common == len(there) and len(here) == len(there):
         raise UsageError(f"--choose {choose.file} has the images of {train.file}: it must have others, not trained on")
@@ -66,7 +66,7 @@ def read_data(truth: Truth, task: Task, read: Reader, *, skip: bool, warn: Say) 
         if not skip:
             raise UsageError(f"{count} can't be read: {names}. Repair them, or leave them out with --skip-unreadable")
         warn(f"{count} can't be read and are left out: {names}")
-        check_labels(found.readable, task, truth.file, warn)
+        check_labels(found.readable, task, truth.file, warn, lack="all its images are left out")
     return found
 
 

@@ -94,7 +94,7 @@ class Places:
 def _is_same(file: Path, place: Path) -> bool:
     """Tell whether two paths are of one file, which need not be there."""
     return os.path.realpath(file) == os.path.realpath(place) or (
-        file.exists() and place.exists() and file.samefile(place)
+        os.path.exists(file) and os.path.exists(place) and os.path.samefile(file, place)
     )
 
 
