@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,9 +16,13 @@ from PIL import Image
 
 from conftest import TinyNetwork
 from democlass import Classifier, Prediction, UsageError
+from democlass.errors import CancelledError
 from democlass.images import Input
+from democlass.isolation import Isolated
 from democlass.networks import quickest_precision
 from democlass.settings import Precision
+from hostile import endless_jpeg
+from processes import is_there
 
 
 def flat(predictions: list[Prediction]) -> list[list[float]]:
@@ -155,3 +162,102 @@ def test_a_precision_that_is_none_is_refused(tiny: Callable[..., Classifier]) ->
 def test_a_batch_of_nothing_is_refused(tiny: Callable[..., Classifier]) -> None:
     with pytest.raises(UsageError, match="1 or more"):
         tiny(batch_size=0)
+
+
+def pids(classifier: Classifier) -> list[int]:
+    assert isinstance(classifier.decode, Isolated)
+    return classifier.decode.pids
+
+
+def test_files_are_decoded_in_other_processes_unless_asked_otherwise(
+    classifier: Classifier, tiny: Callable[..., Classifier], photos: Path
+) -> None:
+    assert pids(classifier)
+    endless_jpeg(photos / "endless.jpg")
+    with tiny(isolated=True, workers=2, decode_timeout=1) as quick:
+        inputs: list[Input] = [photos / "endless.jpg", photos / "a.jpg", (photos / "endless.jpg").read_bytes()]
+        assert [each.reason for each in quick.classify(inputs)] == ["timed out", None, "timed out"]
+
+
+def test_without_workers_there_is_one_child(tiny: Callable[..., Classifier], photos: Path) -> None:
+    endless_jpeg(photos / "endless.jpg")
+    classifier = tiny(isolated=True, workers=0, decode_timeout=1)
+    assert [each.reason for each in classifier.classify([photos / "endless.jpg", photos / "a.jpg"])] == [
+        "timed out", None
+    ]  # fmt: skip
+    assert len(pids(classifier)) == 1
+
+
+def test_a_run_whose_decoders_are_killed_over_and_over_loses_nothing(
+    tiny: Callable[..., Classifier], photos: Path
+) -> None:
+    names = [str(photos / "a.jpg"), str(photos / "c.png")] * 60
+    expected = [each.outcomes for each in tiny(batch_size=4).classify(names)]
+    answers = []
+    classifier = tiny(batch_size=4, workers=2, isolated=True)
+    for number, prediction in enumerate(classifier.classify(names)):
+        answers.append(prediction.outcomes)
+        if number in (20, 60):
+            os.kill(pids(classifier)[0], signal.SIGKILL)
+    assert answers == expected
+
+
+def test_children_are_kept_from_run_to_run_and_end_with_the_classifier(
+    tiny: Callable[..., Classifier], photos: Path
+) -> None:
+    classifier = tiny(isolated=True, workers=2)
+    ready = pids(classifier)
+    list(classifier.classify([photos / "a.jpg"] * 20))
+    assert len(ready) == 2 and pids(classifier) == ready
+    del classifier
+    assert not any(map(is_there, ready))
+
+
+def test_a_run_that_is_broken_off_kills_what_it_decodes_and_the_next_one_works(
+    tiny: Callable[..., Classifier], photos: Path
+) -> None:
+    endless_jpeg(photos / "endless.jpg")
+    with tiny(isolated=True, workers=2, batch_size=1) as classifier:
+        names = [photos / "a.jpg"] * 9
+        stream = classifier.classify(names + [photos / "endless.jpg"] * 9)
+        next(stream)
+        stream.close()  # which would take the time limit
+        assert [each.error for each in classifier.classify(names)] == [None] * 9
+
+
+def test_two_runs_of_one_classifier_do_not_disturb_each_other(tiny: Callable[..., Classifier], photos: Path) -> None:
+    names = [str(photos / name) for name in ("a.jpg", "b.jpg", "c.png", "none.jpg")] * 10
+    expected = list(tiny(batch_size=4).classify(names))
+    with tiny(batch_size=4, workers=2, isolated=True) as classifier:
+        one, two, three = (classifier.classify(names) for _ in range(3))
+        found = [next(one), next(two), next(three)]
+        assert found == [expected[0]] * 3
+        one.close()
+        assert [next(two) for _ in range(9)] == expected[1:10]
+        three.close()
+        assert list(two) == expected[10:]
+
+
+def test_a_classifier_that_is_closed_ends_its_runs_and_begins_no_others(
+    tiny: Callable[..., Classifier], photos: Path
+) -> None:
+    endless_jpeg(photos / "endless.jpg")
+    classifier = tiny(isolated=True, workers=2, batch_size=1)
+    ready = pids(classifier)
+    begun = threading.Event()
+
+    def run() -> None:
+        names = [photos / "a.jpg"] * 9 + [photos / "endless.jpg"] * 9
+        with pytest.raises(CancelledError):
+            for _ in classifier.classify(names):
+                begun.set()
+
+    with classifier:
+        running = threading.Thread(target=run)
+        running.start()
+        begun.wait()
+    running.join()
+    assert not any(map(is_there, ready)) and pids(classifier) == []
+    classifier.close()
+    with pytest.raises(UsageError, match="closed"):
+        next(classifier.classify([photos / "a.jpg"]))

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 
 from conftest import EXAMPLES, Run, command, environment, in_terminal
+from hostile import endless_jpeg
+from processes import children_of, eventually, seconds_used
 
 MANY = 48
 
@@ -36,6 +39,19 @@ def unbroken(collection: Path) -> bytes:
     words = command("batch", "photos", "--out", "whole.csv")
     subprocess.run(words, cwd=collection.parent, env=environment(), check=False)
     return (collection.parent / "whole.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def hanging(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen photos, then two files that no decoder finishes, and a photo: both decoders of two hang."""
+    folder = tmp_path_factory.mktemp("hanging") / "photos"
+    folder.mkdir()
+    for number in range(16):
+        shutil.copy(collection / f"{number:03}.jpg", folder)
+    for number in range(2):
+        endless_jpeg(folder / f"endless-{number}.jpg")
+    shutil.copy(collection / "030.jpg", folder / "last.jpg")
+    return folder
 
 
 def rows_so_far(partial: Path) -> int:
@@ -100,6 +116,40 @@ def test_whatever_ends_the_run_resuming_completes_it(
     assert out.read_bytes() == unbroken
     left = int(re.findall(r"classified\s+(\d+)", resumed.stderr.decode())[0])
     assert left + kept.count(b"\n") in (MANY, MANY - 1)
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_whose_decoders_all_hang_ends_at_once_and_can_be_resumed(
+    number: signal.Signals, exit_code: int, collection: Path, hanging: Path, tmp_path: Path, classify: Run
+) -> None:
+    out = tmp_path / "out.csv"
+    words = command("batch", "photos", "--out", out, "--workers", "2", "--decode-timeout", "600")
+    process = subprocess.Popen(words, cwd=hanging.parent, env=environment(), stderr=subprocess.PIPE)
+    with process:
+        eventually(lambda: sum(seconds_used(child) > 2 for child in children_of(process.pid)) == 2)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == exit_code and said.startswith(b"interrupted: ") and said.count(b"\n") == 1
+    kept = Path(f"{out}.partial").read_bytes().splitlines(keepends=True)
+    assert len(kept) <= 16 and all(json.loads(line)["status"] == "ok" for line in kept)
+    resumed = classify("batch", "photos", "--out", out, "--resume", "--decode-timeout", "1", cwd=hanging.parent)
+    assert resumed.returncode == 3 and b"unreadable  2: 2 timed out" in resumed.stderr
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["ok"] * 16 + ["error"] * 2 + ["ok"]
+    assert rows[16]["error"] == "timed out: decoding took more than 1 s; a longer time limit may help"
+
+
+def test_a_single_image_that_hangs_is_ended_too(hanging: Path, classify: Run) -> None:
+    result = classify(hanging / "endless-0.jpg", hanging / "000.jpg", "--decode-timeout", "1")
+    assert result.returncode == 3
+    one, two = map(json.loads, result.stdout.splitlines())
+    assert one["error"].startswith("timed out: ") and two["status"] == "ok"
+    words = command(hanging / "endless-0.jpg")
+    with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        eventually(lambda: any(seconds_used(child) > 2 for child in children_of(process.pid)))
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == (b"", b"interrupted\n") and process.returncode == 130
 
 
 def test_a_second_run_on_the_same_output_is_refused(collection: Path, tmp_path: Path, classify: Run) -> None:

@@ -69,3 +69,33 @@ def test_leaving_early_leaves_no_thread_behind() -> None:
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_work_is_cancelled_where_it_ends_early_before_the_threads_are_waited_for(workers: int) -> None:
+    cancelled = threading.Event()
+
+    def work(number: int) -> int:
+        return number if number == 0 else int(cancelled.wait())
+
+    stream = ordered(range(20), work, workers=workers, ahead=2, cancel=cancelled.set)
+    assert next(stream) == 0
+    stream.close()
+    assert cancelled.is_set()
+
+
+def test_what_work_raises_cancels_the_rest() -> None:
+    cancelled = threading.Event()
+    stream = ordered([0, 1, 2], lambda number: cancelled.wait() if number else 1 // 0, workers=2, ahead=2,
+                     cancel=cancelled.set)  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
+    assert cancelled.is_set()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_nothing_is_cancelled_at_the_end(workers: int) -> None:
+    def cancel() -> None:
+        raise AssertionError
+
+    assert list(ordered(range(5), slowest_first, workers=workers, ahead=2, cancel=cancel)) == [0, 1, 4, 9, 16]

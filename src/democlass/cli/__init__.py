@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from democlass.cli import console
-from democlass.cli.interrupt import Interrupted, exit_at_once, exit_in_time, handle_signals
+from democlass.cli.interrupt import Interrupted, exit_at_once, exit_in_time, handle_signals, tell
 from democlass.cli.stdio import flush_output, secure_streams
 from democlass.errors import DemoclassError, UsageError
 
@@ -37,17 +37,17 @@ _END_IN_ORDER = ("train", "serve")
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    name = ""
     secure_streams()
     handle_signals()
     try:
         name, rest = route(words)
-        if name not in _END_IN_ORDER:
+        if name in _END_IN_ORDER:
+            code = _run(name, rest)
+        else:
             exit_in_time()
-        code = _run(name, rest)
+            with tell("interrupted"):
+                code = _run(name, rest)
     except Interrupted as signal:
-        if name not in _END_IN_ORDER and not signal.is_told:
-            console.complain("interrupted")
         flush_output()
         exit_at_once(signal.exit_code)
     sys.exit(code)

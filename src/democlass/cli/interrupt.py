@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from democlass.cli import console
+from democlass.names import visible
 
 _GRACE = 3.0
 """Seconds that a run has to end in order once it is interrupted."""
@@ -28,10 +29,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupted(BaseException):
     """A signal asked the run to end. No Exception, so that nothing but the way out takes notice.
 
-    `exit_code` is what shells expect: 128 and the signal's number. `is_told`: the user has been told.
+    `exit_code` is what shells expect: 128 and the signal's number.
     """
-
-    is_told = False
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -39,9 +38,7 @@ class Interrupted(BaseException):
 
 
 class ReaderGone(Interrupted):
-    """The reader of a pipe has what it wanted, as in `classify … | head`: nothing to tell anyone."""
-
-    is_told = True
+    """The reader of a pipe has what it wanted, as in `classify … | head`."""
 
     def __init__(self) -> None:
         super().__init__(signal.SIGPIPE)
@@ -62,14 +59,25 @@ def _raise(number: int, _: FrameType | None) -> NoReturn:
 
 @contextmanager
 def tell(text: str) -> Generator[None]:
-    """Write the text to standard error where the block is interrupted."""
+    """Write the text to standard error where the block is interrupted; of blocks within each other, the innermost's."""
+    _texts.append(text)
     try:
         yield
-    except Interrupted as interruption:
-        if not interruption.is_told:
-            console.complain(text)
-            interruption.is_told = True
+    except ReaderGone:
         raise
+    except Interrupted:
+        if _untold.acquire(blocking=False):
+            console.complain(text)
+        raise
+    finally:
+        _texts.remove(text)
+
+
+_texts: list[str] = []
+"""What is to be told of an interruption now: the last one."""
+
+_untold = threading.Lock()
+"""Taken, and never given back, by whoever tells of the interruption."""
 
 
 def exit_in_time() -> None:
@@ -102,7 +110,11 @@ def _exit_after_signal(listening: int) -> None:
             # Linux leaves it to the main thread, even where that waits for a disk and takes no signal at all.
             number = left.si_signo
             _thread.interrupt_main(signal.Signals(number))
+    text = _texts[-1] if _texts else "interrupted"
     time.sleep(_GRACE)
-    if select.select([], [2], [], 0)[1]:  # else it would wait for whoever reads standard error
-        os.write(2, b"interrupted: ended before its time, because something did not respond\n")
+    with suppress(OSError, ValueError, AttributeError):  # closed, or never there
+        stream = sys.stderr.fileno()
+        # Not through sys.stderr, which the main thread may hold, nor where it would wait for whoever reads it.
+        if select.select([], [stream], [], 0)[1] and _untold.acquire(blocking=False):
+            os.write(stream, f"{visible(text)}\n".encode(errors="backslashreplace"))
     os._exit(128 + number)
