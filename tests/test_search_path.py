@@ -22,8 +22,8 @@ from conftest import EXAMPLES, REPOSITORY, environment
 _EARLY = {"encodings", "codecs", "io", "abc", "site", "os", "stat", "posixpath", "genericpath", "sitecustomize",
           "usercustomize", "importlib", "runpy", "types", "warnings", "operator", "keyword", "reprlib", "collections",
           "functools", "contextlib", "re", "enum", "copyreg"}  # fmt: skip
-_OTHERS = ["PIL", "accimage", "click", "defusedxml", "fastapi", "matplotlib", "numpy", "olefile", "pandas", "pillow_heif",
-           "rich", "simplejpeg", "sklearn", "torch", "torchmetrics", "torchvision", "tqdm", "triton", "typer",
+_OTHERS = ["PIL", "accimage", "click", "defusedxml", "fastapi", "matplotlib", "numpy", "olefile", "pandas",
+           "pillow_heif", "rich", "simplejpeg", "sklearn", "torch", "torchmetrics", "torchvision", "tqdm", "triton", "typer",
            "typing_extensions", "usercustomize", "uvicorn"]  # fmt: skip
 
 Trap = Callable[..., Path]
@@ -37,7 +37,8 @@ def trap(tmp_path_factory: pytest.TempPathFactory) -> Trap:
         folder = tmp_path_factory.mktemp("hostile")
         names = {name for name in sys.stdlib_module_names if not name.startswith("_") or name == "__future__"}
         for name in {*names, *_OTHERS, "sitecustomize"} - sparing:
-            mark = f"import posix; posix.write(posix.open({str(folder / 'mark')!r}, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND), b'{name} ')"
+            opened = f"posix.open({str(folder / 'mark')!r}, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND)"
+            mark = f"import posix; posix.write({opened}, b'{name} ')"
             (folder / f"{name}.py").write_text(mark)
         (folder / "matplotlibrc").write_text("axes.facecolor: red\nbackend: module://json\n")
         Image.open(EXAMPLES / "astronaut.png").crop((150, 0, 374, 224)).save(folder / "a.jpg")
@@ -122,5 +123,7 @@ def test_what_the_command_starts_gets_a_safe_environment(tmp_path: Path) -> None
 
 def test_the_current_folder_may_be_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    code = f"import os, sys; os.rmdir(os.getcwd()); sys.argv[1:] = ['--version']; from democlass.cli import main; main()"
-    assert run(tmp_path / "gone", sys.executable, "-c", code, PYTHONPATH=f"{REPOSITORY / 'src'}:").startswith("democlass")
+    code = "import os, sys; os.rmdir(os.getcwd()); sys.argv[1:] = ['--version']; from democlass.cli import main; main()"
+    assert run(tmp_path / "gone", sys.executable, "-c", code, PYTHONPATH=f"{REPOSITORY / 'src'}:").startswith(
+        "democlass"
+    )

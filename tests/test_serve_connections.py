@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -38,7 +39,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A service with little time for its clients, that can write no file longer than its log."""
     said = tmp_path_factory.mktemp("service") / "said"
     words = f"--connections 1000 --idle-timeout 1.5 --upload-timeout 4 --queue {DRIPPING} --grace 1".split()
-    words += f"--max-upload {MAX_UPLOAD} --upload-memory {2 * MAX_UPLOAD} --workers 2 --decode-timeout {DECODE_TIMEOUT}".split()
+    words += f"--max-upload {MAX_UPLOAD} --upload-memory {2 * MAX_UPLOAD}".split()
+    words += f"--workers 2 --decode-timeout {DECODE_TIMEOUT}".split()
     limits = {resource.RLIMIT_NOFILE: CONNECTIONS + 64, resource.RLIMIT_FSIZE: 500_000}
     with serving(said, *words, env={"PYTHONDONTWRITEBYTECODE": "1"}, limits=limits) as here:
         yield here
@@ -49,6 +51,14 @@ def image(portrait: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> by
     path = tmp_path_factory.mktemp("image") / "image.jpg"
     portrait.crop((60, 0, 360, 250)).save(path)
     return path.read_bytes()
+
+
+def has_ended(service: Serving, decoder: int) -> bool:
+    return decoder not in service.children()
+
+
+def is_waiting_for(service: Serving, images: int) -> bool:
+    return service.waiting() == images
 
 
 def test_a_connection_without_a_request_is_closed(service: Serving) -> None:
@@ -138,7 +148,8 @@ def test_a_client_that_hangs_up_frees_its_decoder(service: Serving, image: bytes
                 connection.shutdown(socket.SHUT_WR)
             connection.close()
         eventually(lambda: service.waiting() == 0)
-        eventually(lambda decoders=decoders: not decoders & service.children())
+        for decoder in decoders:
+            eventually(partial(has_ended, service, decoder))
         assert time.monotonic() - began < DECODE_TIMEOUT  # which would have ended them too
         assert (service.health(), service.post(image).status_code) == ("ready", 200)
 
@@ -150,7 +161,7 @@ def test_slow_images_do_not_hold_up_others(service: Serving, image: bytes) -> No
     ):
         with ExitStack() as stack:
             connections = [stack.enter_context(service.connect(request)) for request in slow]
-            eventually(lambda count=count: service.waiting() == count)
+            eventually(partial(is_waiting_for, service, count))
             time.sleep(2)  # until they are slow
             assert service.health() == "ready"
             assert service.post(image).status_code == 200

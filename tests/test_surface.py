@@ -20,7 +20,15 @@ WHERE_PEOPLE_READ = ["README.md", "MODEL_CARD.md"]
 
 def test_the_public_surface_is_what_is_listed() -> None:
     assert democlass.__all__ == [
-        *("CancelledError", "CheckpointError", "Classifier", "DemoclassError", "DeviceError", "ImageError", "MissingExtraError"),
+        *(
+            "CancelledError",
+            "CheckpointError",
+            "Classifier",
+            "DemoclassError",
+            "DeviceError",
+            "ImageError",
+            "MissingExtraError",
+        ),
         *("Outcome", "OutputError", "Prediction", "UsageError", "WriteError", "to_frame", "__version__"),
     ]
     assert all(getattr(democlass, name) for name in democlass.__all__)

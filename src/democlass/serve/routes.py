@@ -85,7 +85,7 @@ def add_classifying(app: FastAPI, service: Service, dependencies: Sequence[param
         for prediction in predictions:
             if prediction.reason is not None:
                 service.metrics.errors.labels(prediction.reason).inc()
-        return JSONResponse([to_document(prediction, labels=False) for prediction in predictions])
+        return JSONResponse([to_document(prediction) for prediction in predictions])
 
     @app.get("/", response_class=HTMLResponse, tags=["classify"])
     async def page() -> Response:
