@@ -23,8 +23,8 @@ _EARLY = {"encodings", "codecs", "io", "abc", "site", "os", "stat", "posixpath",
           "usercustomize", "importlib", "runpy", "types", "warnings", "operator", "keyword", "reprlib", "collections",
           "functools", "contextlib", "re", "enum", "copyreg"}  # fmt: skip
 _OTHERS = ["PIL", "accimage", "click", "defusedxml", "fastapi", "matplotlib", "numpy", "olefile", "pandas",
-           "pillow_heif", "rich", "simplejpeg", "sklearn", "torch", "torchmetrics", "torchvision", "tqdm", "triton", "typer",
-           "typing_extensions", "usercustomize", "uvicorn"]  # fmt: skip
+           "pillow_heif", "rich", "simplejpeg", "sklearn", "torch", "torchmetrics", "torchvision", "tqdm", "triton",
+           "typer", "typing_extensions", "usercustomize", "uvicorn"]  # fmt: skip
 
 Trap = Callable[..., Path]
 
