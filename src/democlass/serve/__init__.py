@@ -1,1 +1,1 @@
-"""The HTTP API: the same classifier as a service. `app.py` says what is answered, `service.py` how it is found out."""
+"""The HTTP API: the same classifier as a service. See docs/serving.md for the way of a request through these files."""
