@@ -123,17 +123,22 @@ def test_a_run_whose_decoders_all_hang_ends_at_once_and_can_be_resumed(
     number: signal.Signals, exit_code: int, collection: Path, hanging: Path, tmp_path: Path, classify: Run
 ) -> None:
     out = tmp_path / "out.csv"
-    words = command("batch", "photos", "--out", out, "--workers", "2", "--decode-timeout", "600")
+    options = ["--workers", "2", "--batch-size", "1"]
+    words = command("batch", "photos", "--out", out, *options, "--decode-timeout", "600")
     process = subprocess.Popen(words, cwd=hanging.parent, env=environment(), stderr=subprocess.PIPE)
-    with process:
-        eventually(lambda: sum(seconds_used(child) > 2 for child in children_of(process.pid)) == 2)
+    try:
+        eventually(lambda: rows_so_far(Path(f"{out}.partial")) >= 4)
+        eventually(lambda: min(map(seconds_used, children_of(process.pid))) > 2)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == exit_code and said.startswith(b"interrupted: ") and said.count(b"\n") == 1
-    partial = Path(f"{out}.partial")  # gone where no row was written yet
-    kept = partial.read_bytes().splitlines(keepends=True) if partial.exists() else []
-    assert len(kept) <= 16 and all(json.loads(line)["status"] == "ok" for line in kept)
-    resumed = classify("batch", "photos", "--out", out, "--resume", "--decode-timeout", "1", cwd=hanging.parent)
+    kept = Path(f"{out}.partial").read_bytes().splitlines(keepends=True)
+    assert len(kept) >= 4 and all(json.loads(line)["status"] == "ok" for line in kept)
+    resumed = classify(
+        "batch", "photos", "--out", out, "--resume", *options, "--decode-timeout", "1", cwd=hanging.parent
+    )
     assert resumed.returncode == 3 and b"unreadable  2: 2 timed out" in resumed.stderr
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -146,11 +151,14 @@ def test_a_single_image_that_hangs_is_ended_too(hanging: Path, classify: Run) ->
     assert result.returncode == 3
     one, two = map(json.loads, result.stdout.splitlines())
     assert one["error"].startswith("timed out: ") and two["status"] == "ok"
-    words = command(hanging / "endless-0.jpg")
-    with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    words = command(hanging / "endless-0.jpg", "--decode-timeout", "600")
+    process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
         eventually(lambda: any(seconds_used(child) > 2 for child in children_of(process.pid)))
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == (b"", b"interrupted\n") and process.returncode == 130
+    finally:
+        process.kill()
 
 
 def test_a_second_run_on_the_same_output_is_refused(collection: Path, tmp_path: Path, classify: Run) -> None:
