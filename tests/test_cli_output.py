@@ -49,7 +49,7 @@ def test_a_pipe_that_nobody_reads_is_waited_for_until_ctrl_c(way: list[str], pho
         time.sleep(0.2)  # until it is in the system call that waits
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
-        assert process.stderr.read() == b""
+        assert process.stderr.read() == b"interrupted\n"
 
 
 def test_a_name_too_long_for_the_files_beside_it_is_refused_first(classify: Run, photos: Path, tmp_path: Path) -> None:
