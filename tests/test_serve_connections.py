@@ -232,3 +232,4 @@ def test_it_ends_soon_whatever_is_being_done(service: Serving) -> None:
         answers = [read_answer(connection) for connection in slow]
         assert {(answer.status, answer.kind) for answer in answers} == {(503, "stopping")}
         assert service.process.wait(60) == 143
+    assert "Traceback" not in service.said.read_text()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -119,6 +119,7 @@ class Service:
         except CancelledError:
             raise stopping() from None
         finally:
+            working.add_done_callback(_note_outcome)
             working.cancel()
             giving_up.cancel()
 
@@ -137,6 +138,12 @@ class Service:
     def _predict(self, batch: Sequence[Loaded]) -> list[Prediction]:
         self.metrics.batch_images.observe(len(batch))
         return self._classifier.predict(batch, padded=False)
+
+
+def _note_outcome(working: asyncio.Future[Any]) -> None:
+    """Look at what became of abandoned work: asyncio logs a traceback for an exception that nobody has looked at."""
+    if not working.cancelled():
+        working.exception()
 
 
 def stopping() -> Refusal:
