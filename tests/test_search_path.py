@@ -88,22 +88,24 @@ def test_evaluating_and_its_pictures(trap: Trap, script: Path) -> None:
     folder = trap()
     run(folder, script, "evaluate", "labels.csv", "--html", "page.html", "--quiet")
     page = (folder / "page.html").read_text()
-    assert "<svg" in page and "red" not in page and "#ff0000" not in page
+    assert "<svg" in page and "#ff0000" not in page
 
 
 def test_training_in_two_processes(trap: Trap, script: Path) -> None:
     folder = trap()
     lines = ["path,gender"]
-    for number in range(8):
+    for number in range(12):
         Image.fromarray(np.full((32, 32, 3), 20 * number, np.uint8)).save(folder / f"{number}.png")
         lines.append(f"{number}.png,{'Female' if number % 2 else 'Male'}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    (folder / "labels.csv").write_text("\n".join(lines[:9]) + "\n")
+    (folder / "choose.csv").write_text("\n".join([lines[0], *lines[9:]]) + "\n")
     torchrun = [f"{sysconfig.get_path('scripts')}/torchrun", "--nproc-per-node", "2", "--no-python"]
     options = ["--init", "none", "--stages", "32:1:0.05-0.01", "--batch", "8", "--device", "cpu", "--quiet"]
-    words = [script, "train", "gender", "labels.csv", "--choose", "labels.csv", "--out", "new.pth", *options]
+    words = [script, "train", "gender", "labels.csv", "--choose", "choose.csv", "--out", "new.pth", *options]
     run(folder, *torchrun, *words, OMP_NUM_THREADS="1")
     assert (folder / "new.pth").exists()
-    run(folder, sys.executable, "-P", "-m", "torch.distributed.run", *torchrun[1:], *words, "--overwrite")
+    if sys.version_info >= (3, 11):  # -P: before that, Python itself looks into the current folder
+        run(folder, sys.executable, "-P", "-m", "torch.distributed.run", *torchrun[1:], *words, "--overwrite")
 
 
 def test_the_folder_that_it_is_installed_in_can_be_the_current_one() -> None:
