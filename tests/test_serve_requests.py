@@ -47,6 +47,13 @@ def test_what_is_wrong_is_refused_in_the_one_shape(service: Serving, sent: bytes
     assert service.health() == "ready"
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json", "image/jpeg"])
+def test_a_body_that_is_no_form_with_files_is_refused_unread(service: Serving, kind: str) -> None:
+    """Nothing of the body is sent: a service that waited for it would refuse it as too slow."""
+    answer = service.ask(head("POST", "/predict", f"Content-Type: {kind}", f"Content-Length: {MAX_UPLOAD}"))
+    assert (answer.status, answer.kind) == (422, "no file")
+
+
 def test_what_follows_a_request_of_two_readings_is_no_request(service: Serving) -> None:
     smuggled = head("GET", "/metrics")
     with service.connect(head("POST", "/predict", FORM, CHUNKED, "Content-Length: 5") + chunked() + smuggled) as client:
