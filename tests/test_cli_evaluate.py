@@ -247,3 +247,16 @@ def test_figures_go_on_the_cards_of_the_checkpoints_judged(classify: Run, tmp_pa
     assert card["data"] == "labels.csv" and card["accuracy"]["n"] == 1
     refused = classify("evaluate", "labels.csv", "--predictions", "x.csv", "--card")
     assert refused.returncode == 2 and b"leave --predictions out" in refused.stderr
+
+
+def test_labels_that_contradict_their_probabilities_are_refused(classify: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,gender\na.jpg,Male\n")
+    races = ",".join(["0.5", "0.1", "0.1", "0.1", "0.1", "0.1"])
+    names = ["Asian", "Black", "Indian", "Latino_Hispanic", "Middle_Eastern", "White"]
+    columns = ["path", "status", "error", "gender", "gender_Male", "gender_Female", *(f"race_{name}" for name in names)]
+    for label, code in (("Male", 0), ("uncertain", 0), ("Female", 2), ("Dog", 2)):
+        text = f"{','.join([*columns, 'race'])}\na.jpg,ok,,{label},0.9,0.1,{races},Asian\n"
+        (tmp_path / "results.csv").write_text(text)
+        done = classify("evaluate", "labels.csv", "--predictions", "results.csv")
+        assert done.returncode == code, done.stderr.decode()
+        assert (b"is not its most probable one" in done.stderr) == (code == 2)

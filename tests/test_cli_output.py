@@ -65,3 +65,18 @@ def test_a_damaged_record_is_refused_in_one_line(record: str, classify: Run, pho
     result = classify("batch", "photos", "--out", "r.csv", "--resume", "--weights", "none")
     assert result.returncode == 2 and b"--overwrite begins again" in result.stderr
     assert result.stderr.count(b"\n") == 1 and b"__init__" not in result.stderr
+
+
+def test_an_image_is_never_replaced_by_an_output(classify: Run, photos: Path, tmp_path: Path) -> None:
+    before = (photos / "a.jpg").read_bytes()
+    (tmp_path / "link.jpg").symlink_to(photos / "a.jpg")
+    named = ["--out", "photos/a.jpg", "--format", "csv", "--overwrite"]
+    for words in (
+        ["photos/a.jpg", *named],
+        ["link.jpg", *named],
+        ["photos", *named],
+        ["photos", "--out", "new.csv", "--errors", "photos/a.jpg", "--overwrite"],
+    ):
+        refused = classify("batch", *words)
+        assert refused.returncode == 2 and b"a.jpg is one of the images" in refused.stderr, refused.stderr
+        assert (photos / "a.jpg").read_bytes() == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +42,23 @@ def refuse_odd_place(path: Path) -> None:
     for suffix in (PARTIAL, RECORD, EXPORT):
         if os.path.isdir(beside := companion(path, suffix)):
             raise OutputError(f"{beside} is a folder, and a file of that name is needed: give another --out")
+
+
+def refuse_inputs(outputs: Iterable[Path | None], sources: Iterable[str], found: Iterable[str] = ()) -> None:
+    """Raise OutputError where an output that exists is an image of the run: also --overwrite must not replace one.
+
+    `sources` are compared as files, so that links and other spellings are known; of the images `found`, those that
+    have an output's name.
+    """
+    existing = [path for path in outputs if path is not None and path.is_file()]
+    if not existing:
+        return
+    ends = tuple({path.name for path in existing})
+    for name in (*sources, *(name for name in found if name.endswith(ends))):
+        for path in existing:
+            with suppress(OSError, ValueError):
+                if os.path.samefile(name, path):
+                    raise OutputError(f"{path} is one of the images: give another file for the output")
 
 
 def read_rows(path: Path, format_name: str, tasks: Sequence[Task]) -> Iterator[Prediction]:

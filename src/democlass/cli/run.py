@@ -25,6 +25,7 @@ from democlass.compact import NameList
 from democlass.errors import UsageError
 from democlass.files import is_pipe_or_device
 from democlass.output import Output, refuse_odd_place
+from democlass.output_files import refuse_inputs
 from democlass.results import Prediction, needs_path_bytes
 from democlass.sources import STANDARD_INPUT, find, read_names
 from democlass.tally import Tally
@@ -181,6 +182,7 @@ def _to_file(job: Job, out: Path) -> int:
         console.warn(f"{out} gets {format_.name}, whatever its suffix says")
     with closing(Output(out, format_, job.options.intent(), warn=console.warn)) as output:
         names = job.names(lazy=True) if output.previous is None else job.find()
+        refuse_inputs([out, job.options.errors], job.sources, names if isinstance(names, NameList) else ())
         classifier = job.load(previous=output.previous)
         job.refuse_image(names)
         command = [Path(sys.argv[0]).name.replace("__main__.py", "classify"), *sys.argv[1:]]
@@ -202,6 +204,7 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
         raise UsageError(f"{format_.name} is not for a terminal: give --out FILE, or send it into a pipe")
     flat = format_ is not None and format_.flat
     names = job.names(lazy=not flat)
+    refuse_inputs([job.options.errors], job.sources, names if isinstance(names, NameList) else ())
     few = len(names) if isinstance(names, NameList) and 0 < len(names) < _FEW else None
     classifier = job.load(few=few)
     job.refuse_image(names)

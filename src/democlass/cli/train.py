@@ -112,7 +112,9 @@ def train(
     chosen = next(each for each in TASKS if each.name == task.value)
     recipe = asked.recipe()
     places = Places.of(out)
-    places.check({"LABELS": labels, "--choose": choose, "--teacher": teacher}, resume=resume, overwrite=overwrite)
+    start = None if init in ("imagenet", "none") else Path(init)
+    inputs = {"LABELS": labels, "--choose": choose, "--teacher": teacher, "--init": start}
+    places.check(inputs, resume=resume, overwrite=overwrite)
     try:
         truth, other = data.read(labels), data.read(choose)
         from democlass.memory import keep_freed

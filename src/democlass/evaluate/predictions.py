@@ -9,11 +9,14 @@ from typing import Any
 
 from democlass.errors import DemoclassError, UsageError
 from democlass.results import Prediction
-from democlass.tasks import Task
+from democlass.tasks import UNCERTAIN, Task
 from democlass.writers import FORMATS, Format, format_of, require
 
 _TOLERANCE = 0.01
 """How far from 1 the probabilities of an image may sum up: room for values that were rounded to two or three digits."""
+
+_ROUNDING = 0.002
+"""How far below the highest probability that of the label may be, for the same reason."""
 
 
 def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
@@ -102,6 +105,9 @@ def _check(prediction: Prediction, tasks: Sequence[Task]) -> None:
             raise ValueError(f"{wrong:g} is no probability of {task.title}: it must be from 0 to 1")
         if abs(sum(values) - 1) > _TOLERANCE:
             raise ValueError(f"the probabilities of {task.title} sum up to {sum(values):.4g}, not to 1")
+        outcome = prediction.outcomes[task.name]
+        if outcome.label != UNCERTAIN and outcome.probabilities.get(outcome.label, 0) < max(values) - _ROUNDING:
+            raise ValueError(f"the label of {task.title} is not its most probable one: columns may be mixed up")
 
 
 def _said(error: Exception) -> str:
