@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -142,26 +141,10 @@ def _finish(found: dict[str, Any], *, card: bool) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    """Write the tables to standard output. Raises ReaderGone where the reader of a pipe went away, WriteError."""
-    if sys.stdout is None:
-        raise WriteError("can't write to standard output: it is closed")
-    try:
-        for part in _parts(found):
-            sys.stdout.write(part)
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_output()
-        raise ReaderGone from None
-    except OSError as error:
-        _forget_output()
-        raise WriteError(f"can't write to standard output: {error.strerror}") from None
-
-
-def _forget_output() -> None:
-    """Let what is still held go nowhere, or closing the stream at the end would fail once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Write the tables to standard output, which cli/stdio.py lets raise ReaderGone or WriteError."""
+    for part in _parts(found):
+        sys.stdout.write(part)
+        sys.stdout.flush()
 
 
 def _parts(found: dict[str, Any]) -> Iterator[str]:
