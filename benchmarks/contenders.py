@@ -15,9 +15,9 @@ from typing import Any
 from reference import Reference
 
 from democlass.classifier import Classifier
+from democlass.output.formats import CsvWriter, Shape
+from democlass.output.tally import Tally
 from democlass.pipeline import run
-from democlass.tally import Tally
-from democlass.writers import CsvWriter, Shape
 
 
 @dataclass

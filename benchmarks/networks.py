@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from democlass.classifier import Classifier
-from democlass.fusion import fusible
-from democlass.networks import PROCESSOR_BATCH
+from democlass.networks.fusion import fusible
+from democlass.networks.networks import PROCESSOR_BATCH
 
 USED = "as used"
 IMAGES = [Path()] * 96
@@ -26,7 +26,7 @@ IMAGES = [Path()] * 96
 
 def variant(*, fast: bool, batch: int = PROCESSOR_BATCH, fused: bool = True, streams: bool = True) -> Contender:
     """Return the networks in one precision, built one way."""
-    with patch("democlass.networks.fusible", fusible if fused else lambda *_: False):
+    with patch("democlass.networks.networks.fusible", fusible if fused else lambda *_: False):
         classifier = Classifier.load(device="cpu", fast=fast, batch_size=batch)
     if not streams:
         classifier.networks.streams = 1

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np  # noqa: F401 (as the command has it, so that its size is no part of what is measured)
 
-from democlass.compact import NameList
-from democlass.output import Intent, Output
-from democlass.record import RunRecord
+from democlass.inputs.compact import NameList
+from democlass.inputs.local import Walk, find
+from democlass.output.formats import FORMATS
+from democlass.output.record import RunRecord
+from democlass.output.run_info import RunInfo
+from democlass.output.single import Intent, Output
 from democlass.results import Outcome, Prediction
-from democlass.run_info import RunInfo
-from democlass.sources import Walk, find
 from democlass.tasks import TASKS
-from democlass.writers import FORMATS
 
 STEPS = ("from the start", "add one row", "complete half", "repeat errors", "search a folder")
 FEW = 1000

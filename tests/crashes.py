@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import democlass.rowlog
+import democlass.output.rowlog
 from democlass.errors import OutputError
 from democlass.results import Prediction
 from synthetic import OVERWRITE, RESUME, RETRY, predict, run
@@ -201,7 +201,7 @@ def check_without_log(out: Path, begun: Path, killed: Path, complete: Step, expe
 def main(name: str, format_name: str, work: Path) -> None:
     """Do one scenario and print, as JSON, what happened at each operation and what was wrong then."""
     setup, step, complete = SCENARIOS[name]
-    democlass.rowlog.SECONDS_BETWEEN_SYNCS = float("inf")  # a power cut loses as much as it can
+    democlass.output.rowlog.SECONDS_BETWEEN_SYNCS = float("inf")  # a power cut loses as much as it can
     start, out = work / "start", work / "now" / f"out.{format_name}"
     for folder in (start, out.parent):
         folder.mkdir()

@@ -9,13 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from democlass.output import Intent, Output
-from democlass.record import RunRecord
+from democlass.output.formats import FORMATS
+from democlass.output.record import RunRecord
+from democlass.output.run_info import RunInfo
+from democlass.output.single import Intent, Output
+from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
-from democlass.run_info import RunInfo
-from democlass.tally import Tally
 from democlass.tasks import TASKS
-from democlass.writers import FORMATS
 
 RESUME, RETRY, OVERWRITE = Intent(resume=True), Intent(resume=True, retry_errors=True), Intent(overwrite=True)
 

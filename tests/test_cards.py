@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from democlass.cards import MAX_DEPTH, MAX_SIZE, CardError, plain_card
+from democlass.networks.cards import MAX_DEPTH, MAX_SIZE, CardError, plain_card
 
 
 def test_plain_values_stay() -> None:

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from conftest import environment, tiny_tasks
-from democlass.checkpoint_files import save
-from democlass.checkpoints import Checkpoint, load
 from democlass.errors import CheckpointError
-from democlass.locations import Location, locate
+from democlass.networks.checkpoint_files import save
+from democlass.networks.checkpoints import Checkpoint, load
+from democlass.networks.locations import Location, locate
 from democlass.tasks import TASKS, Task
 
 GENDER = tiny_tasks()[0]
@@ -148,7 +148,7 @@ def test_a_file_that_is_no_checkpoint(content: bytes, file: Path) -> None:
 
 def test_a_file_larger_than_any_checkpoint(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(STATE, file)
-    monkeypatch.setattr("democlass.checkpoint_files.MAX_BYTES", 100)
+    monkeypatch.setattr("democlass.networks.checkpoint_files.MAX_BYTES", 100)
     assert "larger than 100 bytes" in refusal(file)
 
 
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_nothing_beside_it(file: Path,
     code = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from democlass.checkpoint_files import write_on_card\n"
+        "from democlass.networks.checkpoint_files import write_on_card\n"
         "from democlass.errors import WriteError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "try:\n    write_on_card(Path(sys.argv[1]), 'evaluation', {'n': 1})\n"

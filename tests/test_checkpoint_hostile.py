@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from conftest import environment, tiny_tasks
-from democlass.checkpoints import Checkpoint, load
 from democlass.errors import CheckpointError, UsageError
-from democlass.locations import Location
+from democlass.networks.checkpoints import Checkpoint, load
+from democlass.networks.locations import Location
 
 GENDER = tiny_tasks()[0]
 STATE = GENDER.network(2).state_dict()
@@ -152,9 +152,9 @@ def test_a_tensor_that_describes_40_gigabytes_allocates_nothing(tmp_path: Path) 
     code = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from democlass.checkpoints import load\n"
+        "from democlass.networks.checkpoints import load\n"
         "from democlass.errors import CheckpointError\n"
-        "from democlass.locations import Location\n"
+        "from democlass.networks.locations import Location\n"
         "from democlass.tasks import TASKS\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**28,) * 2)\n"

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import tiny_tasks
-from democlass.checkpoints import Checkpoint, load
 from democlass.errors import CheckpointError, UsageError
-from democlass.locations import Location, locate
+from democlass.networks.checkpoints import Checkpoint, load
+from democlass.networks.locations import Location, locate
 from democlass.tasks import TASKS
 
 GENDER, RACE = tiny_tasks()

@@ -17,9 +17,9 @@ from PIL import Image
 from conftest import TinyNetwork
 from democlass import Classifier, Prediction, UsageError
 from democlass.errors import CancelledError
-from democlass.images import Input
-from democlass.isolation import Isolated
-from democlass.networks import quickest_precision
+from democlass.images.decode import Input
+from democlass.images.isolation import Isolated
+from democlass.networks.networks import quickest_precision
 from democlass.settings import Precision
 from hostile import endless_jpeg
 from processes import is_there
@@ -97,7 +97,7 @@ def test_digits_agree_across_batch_sizes_and_workers(
 
 
 def test_temperature_softens_probabilities(classifier: Classifier, photos: Path, tmp_path: Path) -> None:
-    from democlass.locations import built_in_folder
+    from democlass.networks.locations import built_in_folder
 
     content = torch.load(built_in_folder() / "model_checkpoint.pth", weights_only=True)
     torch.save({**content, "temperature": 4.0}, tmp_path / "soft.pth")

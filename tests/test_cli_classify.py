@@ -186,7 +186,7 @@ def test_labels_read_uncertain_below_the_least_confidence(classify: Run) -> None
 def test_a_checkpoint_without_labels_gets_one_warning(classify: Run, tmp_path: Path) -> None:
     import torch
 
-    from democlass.locations import built_in_folder
+    from democlass.networks.locations import built_in_folder
 
     content = torch.load(built_in_folder() / "model_checkpoint.pth", weights_only=True)
     torch.save(content["model_state_dict"], tmp_path / "mine.pth")

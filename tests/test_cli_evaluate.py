@@ -17,14 +17,14 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import EXAMPLES, REPOSITORY, Run, command, environment, in_terminal
-from democlass.checkpoints import load
 from democlass.errors import CheckpointError, OutputError, UsageError, WriteError
 from democlass.evaluate.cards import check_cards
 from democlass.evaluate.evaluation import evaluate
 from democlass.evaluate.reports import Reports
-from democlass.locations import Location
+from democlass.inputs.labels import read_truth
+from democlass.networks.checkpoints import load
+from democlass.networks.locations import Location
 from democlass.tasks import TASKS
-from democlass.truth import read_truth
 from test_evaluate import prediction, results
 
 Unprivileged = Callable[[], AbstractContextManager[None]]

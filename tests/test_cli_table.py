@@ -12,9 +12,9 @@ import pytest
 
 from conftest import EXAMPLES, Run, in_terminal
 from democlass.cli.table import TableWriter
+from democlass.output.formats import Shape
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
-from democlass.writers import Shape
 
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 REASON = "no such file: it is not there, or no longer"

@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from democlass.compact import DIGEST_SIZE, DigestCounter, NameList, Replacements
+from democlass.inputs.compact import DIGEST_SIZE, DigestCounter, NameList, Replacements
 
 NAMES = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 # Few different ones, so that many are there more than once; some end in NUL bytes, which numpy takes off its strings.

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from democlass import depth
 from democlass.classifier import Classifier
 from democlass.errors import ImageError
-from democlass.images import read
+from democlass.images import depth
+from democlass.images.decode import read
 
 LITTLE, BIG = "<", ">"
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3

@@ -12,18 +12,18 @@ import pytest
 
 from conftest import REPOSITORY
 from democlass import __version__
-from democlass.checkpoints import load
 from democlass.errors import UsageError
 from democlass.evaluate import charts, tables
 from democlass.evaluate.evaluation import evaluate
 from democlass.evaluate.figures import share
 from democlass.evaluate.markdown import KINDS, render, tables_of
 from democlass.evaluate.page import page
-from democlass.locations import Location
+from democlass.inputs.labels import Truth, read_truth
+from democlass.networks.checkpoints import load
+from democlass.networks.locations import Location
+from democlass.output.formats import FORMATS, Shape
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
-from democlass.truth import Truth, read_truth
-from democlass.writers import FORMATS, Shape
 
 GENDER, RACE = TASKS
 CLEVER = "<b>&'\"clever.jpg"

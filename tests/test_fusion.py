@@ -11,12 +11,12 @@ from torch import nn
 from torchvision.models import resnet18
 
 from conftest import environment
-from democlass import fusion
-from democlass.checkpoints import load
-from democlass.fusion import fuse, fuse_if_it_works, fusible
-from democlass.locations import locate
+from democlass.networks import fusion
+from democlass.networks.checkpoints import load
+from democlass.networks.fusion import fuse, fuse_if_it_works, fusible
+from democlass.networks.locations import locate
+from democlass.networks.tuning import fold_batch_norms
 from democlass.tasks import TASKS, Task
-from democlass.tuning import fold_batch_norms
 
 CPU = torch.device("cpu")
 IMAGES = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -96,7 +96,7 @@ def test_a_processor_without_instructions_for_bfloat16_answers_with_plain_networ
         "import warnings, torch\n"
         "from democlass.classifier import Classifier\n"
         "from democlass.tasks import TASKS\n"
-        "from democlass.tuning import computes_natively\n"
+        "from democlass.networks.tuning import computes_natively\n"
         "assert not computes_natively(torch.device('cpu'), torch.bfloat16)\n"
         "def answer(precision):\n"
         "    with warnings.catch_warnings(record=True) as warned:\n"

@@ -13,10 +13,10 @@ from PIL import Image
 from torchvision import transforms
 
 from conftest import EXAMPLES
-from democlass import geometry
 from democlass.errors import ImageError
-from democlass.geometry import cut, cut_all
-from democlass.images import prepare
+from democlass.images import geometry
+from democlass.images.decode import prepare
+from democlass.images.geometry import cut, cut_all
 from democlass.tasks import Geometry
 
 LARGEST = 4000

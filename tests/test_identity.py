@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from democlass.identity import current_folder, file_key
+from democlass.inputs.identity import current_folder, file_key
 
 
 @pytest.fixture

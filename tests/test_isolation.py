@@ -19,9 +19,9 @@ from PIL import Image
 
 from conftest import REPOSITORY
 from democlass.errors import CancelledError, DemoclassError, ImageError, UsageError
-from democlass.isolation import Cancellation, Decoding, Isolated
-from democlass.loader import load
-from democlass.messages import READY, send
+from democlass.images.isolation import Cancellation, Decoding, Isolated
+from democlass.images.loader import load
+from democlass.images.messages import READY, send
 from democlass.tasks import Geometry
 from hostile import endless_jpeg
 from processes import eventually, is_there, seconds_used, state_of
@@ -30,7 +30,8 @@ BOTH = Decoding(tuple(Geometry))
 CHILD = f"""
 import ctypes, os, sys, time
 sys.path.insert(0, {str(REPOSITORY / "src")!r})
-from democlass import images, worker
+from democlass.images import decode as images
+from democlass.images import worker
 read = images.read
 def strange(source, **options):
     name = os.path.basename(source)
@@ -165,7 +166,7 @@ def test_time_in_which_the_program_is_stopped_does_not_count() -> None:
     """As by Ctrl-Z."""
     code = (
         f"import socket, sys; sys.path.insert(0, {str(REPOSITORY / 'src')!r})\n"
-        "from democlass.messages import TimeLimit, receive\n"
+        "from democlass.images.messages import TimeLimit, receive\n"
         "limit = TimeLimit(1000)\n"
         "print('waiting', flush=True)\n"
         "receive(socket.socket(fileno=0), 0, limit)\n"
@@ -297,8 +298,8 @@ def test_nothing_is_imported_from_the_current_folder(photos: Path, monkeypatch: 
 PARENT = f"""
 import os, sys, threading
 sys.path[:0] = [{str(REPOSITORY / "src")!r}]
-from democlass.isolation import Cancellation, Decoding, Isolated
-from democlass.loader import load
+from democlass.images.isolation import Cancellation, Decoding, Isolated
+from democlass.images.loader import load
 from democlass.tasks import Geometry
 decode = Isolated(Decoding((Geometry.SQUASH,)), command=[sys.executable, "-c", {CHILD!r}])
 def say(*words): print(*words, flush=True)

@@ -11,7 +11,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from democlass import jpeg
+from democlass.images import jpeg
 
 
 def encoded(image: Image.Image, **options: Any) -> bytes:

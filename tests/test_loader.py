@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from democlass.errors import ImageError
-from democlass.images import Input
-from democlass.loader import load
+from democlass.images.decode import Input
+from democlass.images.loader import load
 from democlass.tasks import Geometry
 
 

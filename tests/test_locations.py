@@ -13,7 +13,7 @@ import pytest
 
 from conftest import REPOSITORY
 from democlass.errors import CheckpointError
-from democlass.locations import Location, built_in_folder, locate
+from democlass.networks.locations import Location, built_in_folder, locate
 from democlass.tasks import TASKS
 
 GENDER, RACE = TASKS

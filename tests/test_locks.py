@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from democlass.errors import OutputError
-from democlass.locks import open_locked
+from democlass.output.locks import open_locked
 
 
 def test_a_second_holder_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:

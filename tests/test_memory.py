@@ -12,7 +12,7 @@ from conftest import environment
 
 FAULTS = """
 import resource, sys
-from democlass.memory import keep_freed
+from democlass.train.memory import keep_freed
 if sys.argv[1] == "kept": keep_freed()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from conftest import TinyNetwork
 from democlass.classifier import Classifier
 from democlass.errors import DemoclassError, DeviceError
-from democlass.networks import pick_device
+from democlass.networks.networks import pick_device
 from democlass.settings import Precision
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from democlass.ordered import ordered
+from democlass.images.ordered import ordered
 
 
 def slowest_first(number: int) -> int:

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from democlass.errors import OutputError, WriteError
-from democlass.output import Output
-from democlass.output_files import read_rows
-from democlass.record import RunRecord
+from democlass.inputs.local import Walk, find
+from democlass.output.formats import FORMATS
+from democlass.output.paths import read_rows
+from democlass.output.record import RunRecord
+from democlass.output.run_info import RunInfo
+from democlass.output.single import Output
 from democlass.results import Prediction
-from democlass.run_info import RunInfo
-from democlass.sources import Walk, find
 from democlass.tasks import TASKS
-from democlass.writers import FORMATS
 from synthetic import OVERWRITE, RESUME, RETRY, beside, predict, record, run
 
 DATA = Path(__file__).parent / "data" / "0.1.0"

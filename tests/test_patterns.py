@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import environment
-from democlass.patterns import expand, is_pattern, is_there
+from democlass.inputs.patterns import expand, is_pattern, is_there
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_more_folders_within_each_other_than_calls_may_be(tmp_path: Path) -> Non
     code = """
 import os, sys
 from collections import Counter
-from democlass.patterns import expand
-from democlass.sources import Walk, find
+from democlass.inputs.patterns import expand
+from democlass.inputs.local import Walk, find
 sys.setrecursionlimit(100)
 for depth in range(int(sys.argv[1])):
     os.mkdir(sys.argv[2])

@@ -14,10 +14,10 @@ from PIL import Image
 
 from conftest import environment, save_tiny_weights, tiny_tasks
 from democlass.classifier import Classifier
+from democlass.inputs.local import Walk, find
+from democlass.output.tally import Tally
 from democlass.pipeline import run
 from democlass.results import Prediction
-from democlass.sources import Walk, find
-from democlass.tally import Tally
 
 
 def test_a_row_is_counted_and_shown_only_once_it_is_written(tiny: Callable[..., Classifier], photos: Path) -> None:
@@ -67,12 +67,12 @@ from contextlib import closing
 from pathlib import Path
 from conftest import tiny_tasks
 from democlass.classifier import Classifier
-from democlass.output import Intent, Output
+from democlass.output.single import Intent, Output
 from democlass.pipeline import run
-from democlass.record import RunRecord
-from democlass.sources import Walk, find
-from democlass.tally import Tally
-from democlass.writers import FORMATS
+from democlass.output.record import RunRecord
+from democlass.inputs.local import Walk, find
+from democlass.output.tally import Tally
+from democlass.output.formats import FORMATS
 
 folder, weights, out = map(Path, sys.argv[1:])
 tasks = tiny_tasks()

@@ -15,8 +15,8 @@ from democlass.cli.bar import time_left
 from democlass.cli.counts import count_table
 from democlass.cli.progress import Progress, summarise
 from democlass.cli.steps import Steps
+from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
-from democlass.tally import Tally
 from democlass.tasks import TASKS, UNCERTAIN, Task
 
 GENDERS, RACES = TASKS[0].labels, TASKS[1].labels

@@ -13,7 +13,7 @@ import pytest
 
 from democlass.classifier import Classifier
 from democlass.errors import OutputError
-from democlass.record import FINISHED, RECORD_FORMAT, RunRecord
+from democlass.output.record import FINISHED, RECORD_FORMAT, RunRecord
 
 DATA = Path(__file__).parent / "data"
 

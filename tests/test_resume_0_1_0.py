@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from democlass.classifier import Classifier
-from democlass.output import Intent, Output
-from democlass.record import RunRecord
-from democlass.tally import Tally
-from democlass.writers import FORMATS
+from democlass.output.formats import FORMATS
+from democlass.output.record import RunRecord
+from democlass.output.single import Intent, Output
+from democlass.output.tally import Tally
 
 
 def run(out: Path, classifier: Classifier, names: list[Path], intent: Intent = Intent()) -> Tally:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from democlass.errors import OutputError
+from democlass.output.rowlog import RowLog
 from democlass.results import Outcome, Prediction
-from democlass.rowlog import RowLog
 from democlass.tasks import TASKS
 
 
@@ -155,14 +155,16 @@ def test_rows_are_forced_to_disk_every_few_seconds(log: RowLog, monkeypatch: pyt
     monkeypatch.setattr(os, "fsync", note)
     log.append(row("a"))
     assert synced == []
-    monkeypatch.setattr("democlass.rowlog.SECONDS_BETWEEN_SYNCS", 0.0)
+    monkeypatch.setattr("democlass.output.rowlog.SECONDS_BETWEEN_SYNCS", 0.0)
     log.append(row("b"))
     assert synced == [log.path.stat().st_size]
 
 
 def test_only_one_process_holds_it_and_death_lets_go(tmp_path: Path) -> None:
     path = tmp_path / "out.partial"
-    hold = f"from democlass.rowlog import RowLog; import pathlib, time; log = RowLog(pathlib.Path({str(path)!r}))"
+    hold = (
+        f"from democlass.output.rowlog import RowLog; import pathlib, time; log = RowLog(pathlib.Path({str(path)!r}))"
+    )
     code = f"import sys; sys.path[:0] = {sys.path!r}; {hold}; print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -186,7 +188,7 @@ import sys; sys.path[:0] = {sys.path!r}
 import pathlib, resource, signal
 from democlass.errors import WriteError
 from democlass.results import Prediction
-from democlass.rowlog import RowLog
+from democlass.output.rowlog import RowLog
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 log = RowLog(pathlib.Path({str(path)!r}))
 log.append(Prediction("a", error="x: y"))

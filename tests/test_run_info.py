@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from democlass.run_info import RunInfo, without_secrets
+from democlass.output.run_info import RunInfo, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ HOPPER = EXAMPLES / "grace_hopper.jpg"
 IN_A_CHILD = """
 import sys
 from democlass.cli import main
-from democlass.isolation import Decoding
+from democlass.images.isolation import Decoding
 def refuse(*_): raise AssertionError("decoded here")
 Decoding.__call__ = refuse
 main()

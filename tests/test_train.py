@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from conftest import Run
-from democlass.checkpoints import load
 from democlass.errors import CheckpointError, DemoclassError, OutputError, UsageError
-from democlass.locations import Location
+from democlass.inputs.labels import Example, read_truth
+from democlass.networks.checkpoints import load
+from democlass.networks.locations import Location
 from democlass.train.calibrate import fit_temperature
 from democlass.train.feed import Feed
 from democlass.train.judge import Verdict
@@ -30,7 +31,6 @@ from democlass.train.teacher import Teaching
 from democlass.train.together import Share
 from democlass.train.trainer import moving
 from democlass.train.views import crop, normalised, recoloured
-from democlass.truth import Example, read_truth
 from training import (
     GENDER,
     EnoughError,

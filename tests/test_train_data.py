@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from democlass.checkpoint_files import save
-from democlass.checkpoints import load
 from democlass.errors import CheckpointError, DemoclassError, OutputError, UsageError
-from democlass.locations import Location
+from democlass.inputs.labels import Example, read_truth
+from democlass.networks.checkpoint_files import save
+from democlass.networks.checkpoints import load
+from democlass.networks.locations import Location
 from democlass.tasks import TASKS
 from democlass.train import checks
 from democlass.train.checks import check_labels, count_common
@@ -28,7 +29,6 @@ from democlass.train.start import build
 from democlass.train.teacher import Teacher
 from democlass.train.together import Share
 from democlass.train.trainer import Progress
-from democlass.truth import Example, read_truth
 from training import (
     GENDER,
     TINY,

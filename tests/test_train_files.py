@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from conftest import environment
-from democlass.checkpoint_files import save
 from democlass.errors import OutputError, WriteError
+from democlass.networks.checkpoint_files import save
 from democlass.train.places import Places
 from democlass.train.run import train
 from democlass.train.saving import load_tensors, save_tensors
@@ -163,7 +163,7 @@ def test_a_failed_save_leaves_the_file_before(tmp_path: Path) -> None:
     code = (
         "import torch; from pathlib import Path; from democlass.errors import WriteError\n"
         "from democlass.train.saving import save_tensors\n"
-        "from democlass.checkpoint_files import save\n"
+        "from democlass.networks.checkpoint_files import save\n"
         "big = {'a': torch.zeros(100_000)}\n"
         "for write in (lambda: save_tensors(Path('file'), big),\n"
         "              lambda: save(Path('file'), big, labels=[], temperature=1, card={})):\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from democlass.checkpoints import load
 from democlass.errors import UsageError
-from democlass.locations import Location
+from democlass.networks.checkpoints import load
+from democlass.networks.locations import Location
 from democlass.train.saving import load_tensors
 from training import TINY, make_faces, order, save_teacher, single_threaded, tiny_command, words
 

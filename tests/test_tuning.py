@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from conftest import environment
-from democlass.checkpoints import load
-from democlass.locations import locate
+from democlass.networks.checkpoints import load
+from democlass.networks.locations import locate
+from democlass.networks.tuning import computes_natively, fold_batch_norms
 from democlass.tasks import TASKS, Task
-from democlass.tuning import computes_natively, fold_batch_norms
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -40,7 +40,7 @@ def test_a_batch_norm_without_a_convolution_before_it_stays() -> None:
 def test_bfloat16_is_not_native_where_onednn_may_not_use_it() -> None:
     code = (
         "import torch\n"
-        "from democlass.tuning import computes_natively\n"
+        "from democlass.networks.tuning import computes_natively\n"
         "print(computes_natively(torch.device('cpu'), torch.bfloat16))\n"
     )
     limited = environment(ONEDNN_MAX_CPU_ISA="AVX2")

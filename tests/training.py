@@ -36,13 +36,13 @@ if __name__ == "__main__":
     main()
 
 from conftest import environment  # noqa: E402 (they import the task table)
-from democlass.checkpoint_files import save  # noqa: E402
+from democlass.inputs.labels import read_truth  # noqa: E402
+from democlass.networks.checkpoint_files import save  # noqa: E402
 from democlass.tasks import TASKS, Task  # noqa: E402
 from democlass.train.order import Order  # noqa: E402
 from democlass.train.recipe import Recipe, Stage  # noqa: E402
 from democlass.train.start import build  # noqa: E402
 from democlass.train.trainer import Progress  # noqa: E402
-from democlass.truth import read_truth  # noqa: E402
 
 GENDER = TASKS[0]
 TINY = replace(GENDER, network=_tiny)

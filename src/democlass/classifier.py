@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from democlass.arguments import by_task, check_labels, check_paths, check_tasks
-from democlass.batches import cut_into_chunks, predict
-from democlass.checkpoints import load as load_checkpoint
 from democlass.errors import UsageError
-from democlass.images import Input, Pixels
-from democlass.isolation import Cancellation, Decoding, Isolated
-from democlass.loader import Loaded, default_workers, load
-from democlass.locations import Location, locate
-from democlass.networks import Networks, pick_device, quickest_precision
-from democlass.ordered import ordered
+from democlass.images.decode import Input, Pixels
+from democlass.images.isolation import Cancellation, Decoding, Isolated
+from democlass.images.loader import Loaded, default_workers, load
+from democlass.images.ordered import ordered
+from democlass.networks.arguments import by_task, check_labels, check_paths, check_tasks
+from democlass.networks.batches import cut_into_chunks, predict
+from democlass.networks.checkpoints import load as load_checkpoint
+from democlass.networks.locations import Location, locate
+from democlass.networks.networks import Networks, pick_device, quickest_precision
 from democlass.results import Prediction
 from democlass.settings import (
     DECODE_TIMEOUT,

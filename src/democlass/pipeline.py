@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from democlass.classifier import Classifier
-from democlass.images import Input
+from democlass.images.decode import Input
+from democlass.output.tally import Tally
 from democlass.results import Prediction
-from democlass.tally import Tally
 
 
 def run(

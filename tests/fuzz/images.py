@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from democlass.decoding import Decoding
 from democlass.errors import ImageError
-from democlass.isolation import Isolated
+from democlass.images.decoding import Decoding
+from democlass.images.isolation import Isolated
 from democlass.tasks import Geometry
 from fuzz.findings import Findings
 from fuzz.mutations import Mutant, mutant

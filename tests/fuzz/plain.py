@@ -118,7 +118,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image, opened: Image.Image) -> Image.Image:
-    """Return what the package promises of deeper images: see `democlass.depth`."""
+    """Return what the package promises of deeper images: see `democlass.images.depth`."""
     if image.mode not in ("I", "F") and image.mode[:4] != "I;16":
         if image.mode == "La":
             raise RefusedError("premultiplied grey")

@@ -10,8 +10,8 @@ from democlass.cli.expand import expand
 from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.run import Job, execute
 from democlass.errors import UsageError
-from democlass.patterns import is_there
-from democlass.sources import STANDARD_INPUT
+from democlass.inputs.local import STANDARD_INPUT
+from democlass.inputs.patterns import is_there
 
 app = typer.Typer(add_completion=False)
 

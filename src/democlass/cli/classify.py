@@ -12,7 +12,7 @@ from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.run import Job, execute
 from democlass.cli.stdin_image import check_stdin_image
 from democlass.errors import UsageError
-from democlass.sources import STANDARD_INPUT
+from democlass.inputs.local import STANDARD_INPUT
 
 _EPILOG = """
 classify batch SOURCE… --out FILE: a whole collection, with progress, a summary, and resuming.

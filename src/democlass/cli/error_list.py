@@ -15,8 +15,8 @@ from democlass.cli.stdio import open_output
 from democlass.errors import OutputError, WriteError
 from democlass.files import is_pipe_or_device, sync_folder
 from democlass.names import readable
+from democlass.output.formats import csv_line
 from democlass.results import Prediction
-from democlass.writers import csv_line
 
 _COLUMNS = ["path", "error"]
 _HEADER = csv_line(_COLUMNS).rstrip()

@@ -11,7 +11,7 @@ import typer
 from democlass.cli import console
 
 if TYPE_CHECKING:
-    from democlass.truth import Truth
+    from democlass.inputs.labels import Truth
 
 _DATA = "Data"
 
@@ -42,7 +42,7 @@ class LabelsOptions:
 
     def read(self, file: Path) -> Truth:
         """Read a labels file and warn of what its rows lack. Raises UsageError."""
-        from democlass.truth import Names, read_truth
+        from democlass.inputs.labels import Names, read_truth
 
         truth = read_truth(file, root=self.root, names=Names.parse(self.renamed or []))
         for reason, count in truth.lacking.most_common():

@@ -14,10 +14,10 @@ import typer
 
 from democlass.cli.expand import PerTask, option_name, parameter_name
 from democlass.errors import CheckpointError, UsageError
-from democlass.locations import Location, locate
-from democlass.output import Intent
+from democlass.inputs.local import Walk
+from democlass.networks.locations import Location, locate
+from democlass.output.single import Intent
 from democlass.settings import DECODE_TIMEOUT, MAX_BATCH, MAX_PIXELS, MAX_WORKERS, Precision, Settings
-from democlass.sources import Walk
 from democlass.tasks import TASKS, Task
 
 _NETWORKS, _RUN, _IMAGES, _OUTPUT, _FOLDERS = "Networks", "Run", "Images", "Output", "Folders"

@@ -12,8 +12,8 @@ from democlass.cli.bar import Bar, time_left
 from democlass.cli.counts import count_table
 
 if TYPE_CHECKING:
+    from democlass.output.tally import Tally
     from democlass.results import Prediction
-    from democlass.tally import Tally
 
 
 class Progress(Bar):

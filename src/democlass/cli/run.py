@@ -21,20 +21,20 @@ from democlass.cli.progress import Progress, summarise
 from democlass.cli.stdin_image import read_image, refuse_image
 from democlass.cli.stdio import open_output, refuse_closed_input, refuse_closed_output
 from democlass.cli.stream import Stream
-from democlass.compact import NameList
 from democlass.errors import UsageError
 from democlass.files import is_pipe_or_device
-from democlass.output import Output, refuse_odd_place
-from democlass.output_files import refuse_inputs
+from democlass.inputs.compact import NameList
+from democlass.inputs.local import STANDARD_INPUT, find, read_names
+from democlass.output.formats import FORMATS, Shape, format_of, require
+from democlass.output.paths import refuse_inputs
+from democlass.output.single import Output, refuse_odd_place
+from democlass.output.tally import Tally
 from democlass.results import Prediction, needs_path_bytes
-from democlass.sources import STANDARD_INPUT, find, read_names
-from democlass.tally import Tally
 from democlass.tasks import TASKS
-from democlass.writers import FORMATS, Shape, format_of, require
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier
-    from democlass.record import RunRecord
+    from democlass.output.record import RunRecord
 
 SOME_UNREADABLE = 3
 """Exit code of a run that finished, though some images could not be read."""
@@ -71,9 +71,9 @@ class Job:
 
     def load(self, *, few: int | None = None, previous: RunRecord | None = None) -> Classifier:
         """Load the networks; for `few` images, or as a run that is to be resumed had them."""
-        from democlass.decoding import Decoding
-        from democlass.isolation import Isolated
-        from democlass.loader import default_workers
+        from democlass.images.decoding import Decoding
+        from democlass.images.isolation import Isolated
+        from democlass.images.loader import default_workers
 
         found = self.options.locations(self.context)
         settings = self.options.settings()
@@ -171,7 +171,7 @@ def execute(job: Job, default_format: OutputFormat) -> int:
 
 
 def _to_file(job: Job, out: Path) -> int:
-    from democlass.record import RunRecord
+    from democlass.output.record import RunRecord
 
     asked = job.options.format
     refuse_odd_place(out)

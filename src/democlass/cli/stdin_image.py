@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from democlass.errors import DemoclassError, UsageError
-from democlass.sources import STANDARD_INPUT
+from democlass.inputs.local import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from democlass.cli.options import RunOptions

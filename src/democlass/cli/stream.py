@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from democlass.output.formats import Format, Shape, Writer
 from democlass.results import Prediction
-from democlass.writers import Format, Shape, Writer
 
 
 class Stream:

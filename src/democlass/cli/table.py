@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from democlass.names import visible
+from democlass.output.formats import Shape
 from democlass.results import Outcome, Prediction
 from democlass.tasks import UNCERTAIN, Task
-from democlass.writers import Shape
 
 _BAR_WIDTH = 8
 _PERCENT_WIDTH = len("100.0%")

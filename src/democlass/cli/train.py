@@ -117,7 +117,7 @@ def train(
     places.check(inputs, resume=resume, overwrite=overwrite)
     try:
         truth, other = data.read(labels), data.read(choose)
-        from democlass.memory import keep_freed
+        from democlass.train.memory import keep_freed
         from democlass.train.run import Order, train
     except Interrupted:
         console.complain(places.unsaved(resume=resume))

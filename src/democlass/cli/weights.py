@@ -47,7 +47,7 @@ def weights(
     """
     described = _describe(context, networks)
     if shown_as is ShownAs.JSON:
-        from democlass.writers import json_line
+        from democlass.output.formats import json_line
 
         sys.stdout.buffer.write(json_line(described) + b"\n")
     else:
@@ -56,7 +56,7 @@ def weights(
 
 
 def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any]:
-    from democlass.checkpoints import load
+    from democlass.networks.checkpoints import load
 
     locations = networks.locations(context)
     labels = networks.labels()

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from democlass.checkpoint_files import write_on_card
 from democlass.errors import CheckpointError
 from democlass.evaluate.outputs import check_writable
+from democlass.networks.checkpoint_files import write_on_card
 
 
 def check_cards(files: Mapping[str, Path]) -> None:

@@ -11,10 +11,10 @@ from democlass.classifier import Classifier
 from democlass.errors import MissingExtraError
 from democlass.evaluate.judged import judge, match
 from democlass.evaluate.predictions import described, read_record, read_results
+from democlass.inputs.labels import Truth
+from democlass.output.run_info import now
 from democlass.results import Prediction
-from democlass.run_info import now
 from democlass.tasks import TASKS, Task
-from democlass.truth import Truth
 
 
 def evaluate(

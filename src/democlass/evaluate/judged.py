@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from democlass.errors import UsageError
+from democlass.inputs.labels import Truth, same_image
 from democlass.results import Prediction
 from democlass.tasks import Task
-from democlass.truth import Truth, same_image
 
 
 @dataclass(frozen=True)

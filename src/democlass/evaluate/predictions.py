@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from democlass.errors import DemoclassError, UsageError
+from democlass.output.formats import FORMATS, Format, format_of, require
 from democlass.results import Prediction
 from democlass.tasks import UNCERTAIN, Task
-from democlass.writers import FORMATS, Format, format_of, require
 
 _TOLERANCE = 0.01
 """How far from 1 the probabilities of an image may sum up: room for values that were rounded to two or three digits."""

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from democlass.images import Pixels
-from democlass.isolation import Cancellation
+from democlass.images.decode import Pixels
+from democlass.images.isolation import Cancellation
 
 _SLOW = 1.0
 """Seconds of decoding after which an image is slow."""

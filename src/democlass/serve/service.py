@@ -13,8 +13,8 @@ import numpy as np
 
 from democlass.classifier import Classifier
 from democlass.errors import CancelledError, ImageError
-from democlass.isolation import Isolated
-from democlass.loader import Loaded
+from democlass.images.isolation import Isolated
+from democlass.images.loader import Loaded
 from democlass.results import Prediction
 from democlass.serve.batcher import Batcher
 from democlass.serve.decoders import Decoders

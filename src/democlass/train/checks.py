@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from democlass.errors import UsageError
+from democlass.inputs.labels import Example
 from democlass.tasks import Task
 from democlass.train.digests import file_states
-from democlass.truth import Example
 
 MOST_COMPARED = 2**30
 """Bytes: files of equal size are compared by their content where no more has to be read."""

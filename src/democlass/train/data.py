@@ -10,11 +10,11 @@ from pathlib import Path
 
 from democlass.errors import UsageError, WriteError
 from democlass.files import replace_file
+from democlass.inputs.labels import Example, Truth
 from democlass.names import raw_bytes
 from democlass.tasks import Task
 from democlass.train.checks import check_labels, count_common, listed
 from democlass.train.reader import Reader
-from democlass.truth import Example, Truth
 
 Say = Callable[[str], object]
 

@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from democlass.inputs.labels import Example
 from democlass.tasks import Task
-from democlass.truth import Example
 
 
 class FileState(NamedTuple):

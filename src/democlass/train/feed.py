@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from democlass.errors import ImageError, UsageError
+from democlass.inputs.labels import Example
 from democlass.tasks import Task
 from democlass.train.judge import targets_of
 from democlass.train.reader import Reader
 from democlass.train.together import Share
 from democlass.train.views import crop
-from democlass.truth import Example
 
 
 def check_batch(examples: Sequence[Example], batch: int, share: Share) -> None:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from democlass.errors import ImageError, UsageError
+from democlass.inputs.labels import Example
+from democlass.networks.tuning import computes_natively
 from democlass.tasks import Task
 from democlass.train.reader import Reader
 from democlass.train.views import normalised
-from democlass.truth import Example
-from democlass.tuning import computes_natively
 
 _BATCH = 32
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from democlass.errors import UsageError
+from democlass.inputs.labels import Truth
 from democlass.tasks import Task
 from democlass.train.digests import labels_digest
 from democlass.train.places import Places
 from democlass.train.recipe import Recipe
-from democlass.truth import Truth
 
 
 @dataclass(frozen=True)

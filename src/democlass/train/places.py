@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from democlass.errors import OutputError
-from democlass.output import refuse_odd_place
+from democlass.output.single import refuse_odd_place
 
 NOTHING_SAVED = "interrupted before the first step: there is nothing to save"
 _MEGABYTE = 1_000_000

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from democlass.errors import ImageError
-from democlass.isolation import Decoding, Isolated
-from democlass.loader import default_workers
-from democlass.ordered import ordered
+from democlass.images.isolation import Decoding, Isolated
+from democlass.images.loader import default_workers
+from democlass.images.ordered import ordered
+from democlass.inputs.labels import Example
 from democlass.tasks import Geometry
 from democlass.train.together import Share
-from democlass.truth import Example
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from democlass.networks import pick_device
+from democlass.networks.networks import pick_device
 from democlass.train.order import Order as Order
 from democlass.train.reader import Reader
 from democlass.train.session import Session

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from democlass.checkpoint_files import save
 from democlass.errors import WriteError
+from democlass.networks.checkpoint_files import save
 from democlass.train.calibrate import fit_temperature
 from democlass.train.data import Labelled, check_data, list_skipped, read_data
 from democlass.train.feed import Feed, check_batch

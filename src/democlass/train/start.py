@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from democlass.checkpoint_files import read
 from democlass.errors import CheckpointError, UsageError
+from democlass.networks.checkpoint_files import read
 from democlass.tasks import Task
 
 NETWORKS = {

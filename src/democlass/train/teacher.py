@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from democlass.checkpoints import Checkpoint, load
 from democlass.errors import CheckpointError, DemoclassError, OutputError
-from democlass.locations import Location
+from democlass.inputs.labels import Example
+from democlass.networks.checkpoints import Checkpoint, load
+from democlass.networks.locations import Location
+from democlass.networks.tuning import computes_natively
 from democlass.tasks import Task
 from democlass.train.digests import file_states, files_digest
 from democlass.train.judge import logits_of
@@ -21,8 +23,6 @@ from democlass.train.reader import Reader
 from democlass.train.saving import load_tensors, save_tensors
 from democlass.train.start import build, which
 from democlass.train.together import Share
-from democlass.truth import Example
-from democlass.tuning import computes_natively
 
 _VERSION = 2  # of the file of answers
 

@@ -14,6 +14,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from democlass.errors import DemoclassError
+from democlass.inputs.labels import Example
+from democlass.networks.tuning import computes_natively
 from democlass.tasks import Task
 from democlass.train.feed import Feed
 from democlass.train.judge import Verdict, logits_of, targets_of
@@ -25,8 +27,6 @@ from democlass.train.state import State
 from democlass.train.teacher import Teaching
 from democlass.train.together import Share, joined
 from democlass.train.views import normalised, recoloured
-from democlass.truth import Example
-from democlass.tuning import computes_natively
 
 _LEAST_OF_A_PASS = 0.5  # a judgement is made at the end of each stage, and of each pass that leaves as much to do
 

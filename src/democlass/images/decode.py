@@ -1,0 +1,231 @@
+"""From an input to the pixels that the networks are given: decoding, EXIF, colour modes, limits.
+
+Every input is taken for hostile. Whatever is wrong with it ends as an `ImageError` whose text a person can act on.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from democlass.errors import ImageError
+from democlass.images import depth, jpeg
+from democlass.images.geometry import cut_all
+from democlass.names import visible
+from democlass.settings import MAX_PIXELS
+from democlass.tasks import SIDE, Geometry
+
+Input: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]"
+"""A path, an encoded image, a PIL image, or RGB pixels uint8 H x W x 3."""
+
+Pixels: TypeAlias = Mapping[Geometry, NDArray[np.uint8]]
+"""RGB uint8 SIDE x SIDE x 3 for each geometry asked for."""
+
+# EPS would start Ghostscript on a stranger's program; the others are no pictures of pixels, or stubs.
+_REFUSED_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_REVERSE = {
+    Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
+    Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
+}
+"""The others reverse themselves."""
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+"""All that pillow_heif takes: it is registered by the first such file, and must not change what becomes of others."""
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAX_DETAIL = 120
+
+FAST_SIDE = 3 * SIDE // 2
+"""Where speed goes before exactness, JPEGs are decoded at a reduced scale while their short side stays this long."""
+
+
+def prepare(
+    source: Input,
+    geometries: Iterable[Geometry],
+    *,
+    ignore_exif: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    fast: bool = False,
+) -> Pixels:
+    """Decode an input and cut it to every geometry. Raises ImageError."""
+    image = read(source, ignore_exif=ignore_exif, max_pixels=max_pixels, fast=fast)
+    return cut_all(image, tuple(geometries), max_pixels=max_pixels)
+
+
+def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS, fast: bool = False) -> Image.Image:
+    """Return an input as a PIL image in RGB, upright unless `ignore_exif`; of several frames, the first.
+
+    `fast` lets a JPEG come smaller than it is, its short side not below FAST_SIDE. Raises ImageError, also where the
+    image has more than `max_pixels`; TypeError where the input is none.
+    """
+    if not isinstance(source, (str, os.PathLike, bytes, Image.Image, np.ndarray)):
+        raise TypeError(f"an input is a path, bytes, a PIL image or an array, no {type(source).__name__}")
+    with _verdicts():
+        if isinstance(source, Image.Image):
+            _check_size(*source.size, max_pixels)
+            return _to_rgb(source, source, ignore_exif)
+        if isinstance(source, np.ndarray):
+            return _from_array(source, max_pixels)
+        with io.BytesIO(source) if isinstance(source, bytes) else _open(source) as stream:
+            return _decode(stream, ignore_exif, max_pixels, fast)
+
+
+def allow_pixels(max_pixels: int) -> None:
+    """Raise Pillow's own process-wide limit to ours where it is lower; it is never lowered."""
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+
+
+def _open(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file and nothing else, without ever waiting for a pipe's writer."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise ImageError("a broken link", "what it leads to is not there, or no longer") from None
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise ImageError("a folder", "name it on the command line to classify what is inside")
+        raise ImageError("not a regular file", "only files are read, no pipes, sockets or devices")
+    return os.fdopen(descriptor, "rb")
+
+
+def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int, fast: bool) -> Image.Image:
+    head = stream.read(16)
+    if not head:
+        raise ImageError("empty file", "copy it again from where it came")
+    stream.seek(0)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        _register_heif()
+    with _opened(stream, head) as header:
+        if header.format in _REFUSED_FORMATS:
+            raise ImageError("not an image", f"{header.format} files are not read")
+        _check_size(*header.size, max_pixels)
+        decoded = jpeg.decode(stream, header, FAST_SIDE if fast else None)
+        return _to_rgb(decoded or header, header, ignore_exif)
+
+
+def _opened(stream: BinaryIO, head: bytes) -> Image.Image:
+    try:
+        return Image.open(stream)
+    except UnidentifiedImageError:
+        if head.startswith(_TIFF_BEGINNINGS):
+            raise ImageError(
+                "unreadable TIFF",
+                "it is damaged, or of a kind that Pillow does not read, as floats in several channels",
+            ) from None
+        raise
+
+
+def _to_rgb(image: Image.Image, header: Image.Image, ignore_exif: bool) -> Image.Image:
+    """Return the image in RGB and upright, as the metadata of `header` says, or as it is stored."""
+    if ignore_exif:
+        # Pillow turns a TIFF while it loads it, and deletes the tag.
+        turn = _orientation(header) if header.format == "TIFF" else None
+        image.load()
+        placed = image if turn is None else image.transpose(_REVERSE.get(turn, turn))
+    else:
+        image.load()
+        turn = _orientation(header)  # after load(), for TIFF, and for PNG, whose EXIF may follow the pixels
+        placed = image if turn is None else image.transpose(turn)
+    shallow = depth.to_8_bit(placed, header)
+    if shallow.mode == "RGB":
+        return shallow
+    try:
+        return shallow.convert("RGB")
+    except ValueError:
+        raise ImageError("unsupported pixels", f"Pillow does not convert {shallow.mode} to RGB") from None
+
+
+def _orientation(header: Image.Image) -> Image.Transpose | None:
+    try:
+        return _UPRIGHT.get(header.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # hostile metadata raises anything; an orientation that can't be read is none
+        return None
+
+
+def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ImageError("not an image", f"an array must be uint8 H x W x 3, this is {array.dtype} {array.shape}")
+    _check_size(array.shape[1], array.shape[0], max_pixels)
+    return Image.fromarray(array)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError("damaged image", f"its size is {width}x{height}")
+    if width * height > max_pixels:
+        raise ImageError(
+            "too many pixels",
+            f"{width}x{height} is over {max_pixels}; --max-pixels {width * height} reads it",
+        )
+
+
+def _register_heif() -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise ImageError("HEIC", "reading it needs one more package: pip install 'democlass[heic]'") from None
+    register_heif_opener()
+
+
+_SYSTEM_REASONS = {
+    errno.ENOENT: ("no such file", "it is not there, or no longer"),
+    errno.EACCES: ("no permission", "the user running this may not read it"),
+    errno.EPERM: ("no permission", "the user running this may not read it"),
+    errno.ELOOP: ("a link in a circle", "it leads to itself"),
+    errno.ENOTDIR: ("no such file", "a part of its path is no folder"),
+    errno.ENAMETOOLONG: ("no such file", "the name is longer than any file's"),
+    errno.ENXIO: ("not a regular file", "only files are read, no pipes, sockets or devices"),
+    errno.EIO: ("read error", "the disk or network could not deliver it; try again"),
+}
+
+
+@contextmanager
+def _verdicts() -> Iterator[None]:
+    """Turn whatever reading raises into an ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("not an image", "its content is no image format that Pillow reads") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError("too many pixels", "it declares more pixels than are allowed; see --max-pixels") from None
+    except MemoryError:
+        raise ImageError("out of memory", "decoding it takes more than there is; lower --workers") from None
+    except OSError as error:
+        if error.errno in _SYSTEM_REASONS:
+            raise ImageError(*_SYSTEM_REASONS[error.errno]) from None
+        raise _damage(error) from None
+    except Exception as error:  # on hostile bytes decoders raise struct.error, KeyError, SyntaxError, ...
+        raise _damage(error) from None
+
+
+def _damage(error: Exception) -> ImageError:
+    if "truncated" in str(error).lower():
+        return ImageError("truncated", "the file ends before the image does; copy it again from where it came")
+    detail = visible(str(error) or type(error).__name__)[:_MAX_DETAIL]
+    return ImageError("damaged image", detail)

@@ -1,0 +1,1 @@
+"""Rows out: formats, the row log, the record of a run, resuming."""

@@ -1,0 +1,230 @@
+"""The row log, `OUT.partial`: rows as they come, one JSON object a line, each added in one write.
+
+A row can be repeated later: then a line further down says which row it takes the place of. What was appended is forced
+to disk every few seconds, and whenever `sync` is called.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from democlass.errors import OutputError, WriteError
+from democlass.files import PositionedReader
+from democlass.inputs.compact import Replacements
+from democlass.output.formats import json_line
+from democlass.output.locks import open_locked
+from democlass.results import Prediction, from_document, to_document
+from democlass.tasks import TASKS, Task
+
+SECONDS_BETWEEN_SYNCS = 5.0
+"""A power cut costs the work of about this long."""
+
+_REPLACES = "replaces_row"
+_BLOCK = 2**16
+
+
+class RowLog:
+    """A file of rows, held by this process alone from `__init__` to `close`.
+
+    Raises OutputError where another process holds it, or where it can't be written. `warn` is given a line where the
+    file system can't tell whether another process holds it.
+    """
+
+    def __init__(
+        self, path: Path, tasks: Sequence[Task] = TASKS, *, warn: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.path = path
+        self._tasks = tasks
+        self._file = io.FileIO(open_locked(path, warn), "a+")
+        self._size = self.status().st_size
+        self._last_sync = time.monotonic()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all whole rows."""
+        return self._size
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether it holds no byte."""
+        return self._size == 0
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether `close` is still to come."""
+        return not self._file.closed
+
+    def status(self) -> os.stat_result:
+        """Return the file's owner, mode and so on."""
+        return os.fstat(self.descriptor)
+
+    @property
+    def descriptor(self) -> int:
+        """The open file."""
+        return self._file.fileno()
+
+    def append(self, prediction: Prediction, replaces: int | None = None) -> None:
+        """Add a row. Raises WriteError where the disk is full; the rows before stay whole."""
+        self._write(self._line(prediction, replaces))
+        if time.monotonic() - self._last_sync >= SECONDS_BETWEEN_SYNCS:
+            self.sync()
+
+    def extend(self, predictions: Iterable[Prediction]) -> None:
+        """Add many rows. Raises WriteError."""
+        block = bytearray()
+        for prediction in predictions:
+            block += self._line(prediction, None)
+            if len(block) >= _BLOCK:
+                self._write(bytes(block))
+                block.clear()
+        self._write(bytes(block))
+
+    def sync(self) -> None:
+        """Force to disk what was appended. Raises WriteError."""
+        try:
+            os.fsync(self.descriptor)
+        except OSError as error:
+            raise write_error(self.path, error) from None
+        self._last_sync = time.monotonic()
+
+    def rows(self) -> Iterator[Prediction]:
+        """Yield the rows in order, repeated ones in the place of those they replace. Raises OutputError."""
+        replacements = self._replacements().in_order()
+        replaced, position = next(replacements, (None, 0))
+        with self._reader() as lines, self._reader() as elsewhere:
+            number = start = 0
+            for line in lines:
+                is_row = _REPLACES.encode() not in line or self._parse(line, start)[0] is None
+                if is_row and number == replaced:
+                    elsewhere.seek(position)
+                    yield self._parse(elsewhere.readline(), position)[1]
+                    replaced, position = next(replacements, (None, 0))
+                elif is_row:
+                    yield self._parse(line, start)[1]
+                number += is_row
+                start += len(line)
+        if replaced is not None:
+            raise self._damaged(position)
+
+    def cut_torn_end(self) -> None:
+        """Cut off what follows the last whole row: a row that a kill broke off, or the NUL bytes of a power cut."""
+        with self._reader() as file:
+            end = self._size
+            while end:
+                start = _line_start(file, end)
+                if _is_whole(file, start, end):
+                    break
+                end = start
+        self._cut(end)
+
+    def clear(self) -> None:
+        """Cut off every row."""
+        self._cut(0)
+
+    def close(self, *, discard: bool = False) -> None:
+        """Let go of the file; one that is empty, or to be discarded, is deleted first."""
+        if self._file.closed:
+            return
+        status = self.status()
+        if discard or status.st_size == 0:
+            with suppress(FileNotFoundError):  # deleted by hand
+                if os.path.samestat(status, self.path.stat()):
+                    self.path.unlink()
+        self._file.close()
+
+    def _line(self, prediction: Prediction, replaces: int | None) -> bytes:
+        row = to_document(prediction, labels=True, decimals=None)
+        if replaces is not None:
+            row[_REPLACES] = replaces
+        return json_line(row) + b"\n"
+
+    def _write(self, lines: bytes) -> None:
+        left = memoryview(lines)
+        try:
+            while left:  # a disk that runs full takes the first part of a write, and says so at the next
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            with suppress(OSError):  # then resuming cuts it off
+                os.ftruncate(self.descriptor, self._size)
+            raise write_error(self.path, error) from None
+        self._size += len(lines)
+
+    def _replacements(self) -> Replacements:
+        """Find the lines that take the place of rows. Raises OutputError."""
+        found = Replacements()
+        start = 0
+        with self._reader() as lines:
+            for line in lines:
+                if _REPLACES.encode() in line and (replaces := self._parse(line, start)[0]) is not None:
+                    found.add(replaces, start)
+                start += len(line)
+        return found
+
+    def _parse(self, line: bytes, start: int) -> tuple[int | None, Prediction]:
+        """Return a line's row, and the number of the row whose place it takes. Raises OutputError."""
+        try:
+            document = json.loads(line.decode())
+            row, replaces = from_document(document, self._tasks), document.get(_REPLACES)
+            if not is_written(row) or not (replaces is None or (type(replaces) is int and 0 <= replaces < 2**63)):
+                raise ValueError("no row of a run")
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            raise self._damaged(start) from None
+        return replaces, row
+
+    def _damaged(self, start: int) -> OutputError:
+        cut = f"truncate -s {start} {shlex.quote(str(self.path))}"
+        return OutputError(
+            f"{self.path} has a row at byte {start} that can't be read: {cut} cuts it off with all that follows, then "
+            "--resume classifies that again; or --overwrite begins again"
+        )
+
+    def _reader(self) -> io.BufferedReader:
+        """Return what reads the file from its beginning, even if its name was deleted meanwhile."""
+        return io.BufferedReader(PositionedReader(self.descriptor), _BLOCK)
+
+    def _cut(self, size: int) -> None:
+        try:
+            os.ftruncate(self.descriptor, size)
+        except OSError as error:
+            raise write_error(self.path, error) from None
+        self._size = size
+
+
+def is_written(row: Prediction) -> bool:
+    """Tell whether a row that was read has the name of a file, as every row of a run has."""
+    return isinstance(row.path, str) and "\0" not in row.path
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """Return what to tell a person whose disk does not take a file."""
+    return WriteError(f"can't write {path}: {error.strerror or error}. What is written stays; --resume goes on from it")
+
+
+def _line_start(file: BinaryIO, end: int) -> int:
+    """Return where the line begins whose last byte is before `end`."""
+    before = end - 1
+    while before > 0:
+        start = max(0, before - _BLOCK)
+        file.seek(start)
+        newline = file.read(before - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        before = start
+    return 0
+
+
+def _is_whole(file: BinaryIO, start: int, end: int) -> bool:
+    """Tell whether a line ends in a line feed and holds no NUL byte, which JSON never does."""
+    file.seek(end - 1)
+    if file.read(1) != b"\n":
+        return False
+    file.seek(start)
+    return all(b"\0" not in file.read(min(_BLOCK, end - at)) for at in range(start, end, _BLOCK))

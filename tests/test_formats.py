@@ -1,0 +1,149 @@
+"""Each format writes every row whole, and can be read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import REPOSITORY
+from democlass.errors import MissingExtraError, UsageError
+from democlass.output.formats import FORMATS, Shape, format_of, require
+from democlass.results import Outcome, Prediction, columns
+
+GENDER = Outcome("Female", {"Female": 0.92, "Male": 0.08})
+RACE = Outcome(
+    "Indian",
+    {"Asian": 0.15, "Black": 0.05, "Indian": 0.7, "Latino_Hispanic": 0.05, "Middle_Eastern": 0.03, "White": 0.02},
+)
+OUTCOMES = {"gender": GENDER, "race": RACE}
+OK, ERROR = Prediction("a.jpg", OUTCOMES), Prediction("b.jpg", error="truncated: copy it again")
+
+NAMES = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
+
+
+def written(format_name: str, predictions: list[Prediction], shape: Shape = Shape()) -> bytes:
+    stream = io.BytesIO()
+    writer = FORMATS[format_name].writer(stream, shape)
+    for prediction in predictions:
+        writer.write(prediction)
+    writer.close()
+    return stream.getvalue()
+
+
+def test_csv() -> None:
+    header, ok, error = written("csv", [OK, ERROR]).decode().splitlines()
+    assert header == ",".join(columns())
+    assert ok == (
+        "a.jpg,ok,,Female,0.920000,Indian,0.700000,0.920000,0.080000,"
+        "0.150000,0.050000,0.700000,0.050000,0.030000,0.020000"
+    )
+    assert error == "b.jpg,error,truncated: copy it again" + "," * 12
+
+
+def test_json_is_one_array_and_json_lines_an_object_a_line() -> None:
+    rows = [
+        {
+            "path": "a.jpg",
+            "status": "ok",
+            "gender": "Female",
+            "gender_probabilities": dict(GENDER.probabilities),
+            "race": "Indian",
+            "race_probabilities": dict(RACE.probabilities),
+        },
+        {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"},
+    ]
+    assert json.loads(written("json", [OK, ERROR])) == rows
+    assert [json.loads(line) for line in written("jsonl", [OK, ERROR]).splitlines()] == rows
+
+
+def test_json_has_the_label_chosen_also_where_it_is_uncertain() -> None:
+    unsure = Prediction("a.jpg", {**OUTCOMES, "gender": Outcome("uncertain", GENDER.probabilities)})
+    row = json.loads(written("jsonl", [unsure]))
+    assert (row["gender"], row["race"]) == ("uncertain", "Indian")
+
+
+def test_the_example_in_the_readme_is_what_is_written() -> None:
+    ok, error = re.findall(r'^{"path".*$', (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert ok == written("jsonl", [OK]).decode().strip()
+    assert json.loads(error).keys() == json.loads(written("jsonl", [ERROR])).keys()
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_no_rows_are_a_valid_file_too(format_name: str) -> None:
+    content = written(format_name, [])
+    assert list(FORMATS[format_name].read(io.BytesIO(content), Shape().tasks)) == []
+
+
+def test_text_formats_have_six_decimals() -> None:
+    third = Prediction("a.jpg", {**OUTCOMES, "gender": Outcome("Male", {"Female": 1 / 3, "Male": 2 / 3})})
+    assert b"0.333333,0.666667" in written("csv", [third])
+    assert b'{"Female": 0.333333, "Male": 0.666667}' in written("jsonl", [third])
+
+
+def test_parquet_has_typed_columns() -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(io.BytesIO(written("parquet", [OK, ERROR])))
+    assert table.column_names == columns()
+    assert [str(kind) for kind in table.schema.types] == ["string"] * 4 + ["float", "string"] + ["float"] * 9
+    assert table["status"].to_pylist() == ["ok", "error"]
+    assert table["race_White"].to_pylist() == [pytest.approx(0.02), None]
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@settings(max_examples=40, deadline=None)
+@given(names=st.lists(NAMES, max_size=4))
+def test_every_name_comes_back_and_none_acts_as_structure(format_name: str, names: list[str]) -> None:
+    predictions = [Prediction(name, error="empty file: copy it again") for name in names]
+    content = written(format_name, predictions, Shape(path_bytes=True))
+    assert list(FORMATS[format_name].read(io.BytesIO(content), Shape().tasks)) == predictions
+
+
+@pytest.mark.parametrize("format_name", [name for name, known in FORMATS.items() if known.text])
+@settings(max_examples=40, deadline=None)
+@given(name=NAMES)
+def test_text_is_valid_utf_8(format_name: str, name: str) -> None:
+    written(format_name, [Prediction(name, OUTCOMES)], Shape(path_bytes=True)).decode()
+
+
+def test_raw_bytes_are_there_only_where_a_name_needs_them() -> None:
+    odd = Prediction(os.fsdecode(b"\xff.jpg"), OUTCOMES)
+    plain, raw = (json.loads(line) for line in written("jsonl", [OK, odd]).splitlines())
+    assert "path_bytes" not in plain
+    assert (raw["path"], raw["path_bytes"]) == ("\\xff.jpg", b"\xff.jpg".hex())
+    rows = list(csv.DictReader(io.StringIO(written("csv", [OK, odd], Shape(path_bytes=True)).decode())))
+    assert [row["path_bytes"] for row in rows] == ["", b"\xff.jpg".hex()]
+
+
+def test_on_a_terminal_no_name_acts() -> None:
+    content = written("csv", [Prediction("\x1b[2J\r\n\x9b.jpg", OUTCOMES)], Shape(terminal=True))
+    assert b"\\x1b[2J\\r\\n\\x9b.jpg,ok" in content
+    assert "\x1b" not in written("jsonl", [Prediction("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
+    assert "\x9b" not in written("json", [Prediction("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("a.csv", "csv"), ("a.JSON", "json"), ("a.jsonl", "jsonl"), ("a.ndjson", "jsonl"), ("a.b.parquet", "parquet")],
+)
+def test_a_suffix_stands_for_a_format(file: str, name: str) -> None:
+    assert format_of(Path(file)).name == name
+
+
+@pytest.mark.parametrize("file", ["results", "results.txt", "results.xlsx"])
+def test_an_unknown_suffix_is_refused_with_those_that_are_known(file: str) -> None:
+    with pytest.raises(UsageError, match=r"\.csv, \.json, \.jsonl.*--format"):
+        format_of(Path(file))
+
+
+def test_a_missing_extra_answers_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'democlass\[parquet\]'"):
+        require(FORMATS["parquet"])

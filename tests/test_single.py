@@ -1,0 +1,253 @@
+"""OUT, OUT.partial and OUT.run.json, at every moment at which a run may die."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from democlass.classifier import Classifier
+from democlass.errors import OutputError
+from democlass.output.formats import FORMATS
+from democlass.output.record import RunRecord
+from democlass.output.single import Intent, Output
+from democlass.results import Prediction
+from democlass.tasks import TASKS
+
+RESUME, RETRY, OVERWRITE = Intent(resume=True), Intent(resume=True, retry_errors=True), Intent(overwrite=True)
+
+
+@pytest.fixture
+def classifier(tiny: Callable[..., Classifier]) -> Classifier:
+    return tiny(batch_size=2)
+
+
+@pytest.fixture(params=list(FORMATS))
+def out(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / f"out.{request.param}"
+
+
+def run(
+    out: Path,
+    classifier: Classifier,
+    names: Iterable[Path],
+    intent: Intent = Intent(),
+    *,
+    die_after: int | None = None,
+    **record: object,
+) -> list[str]:
+    """Run as the command does, and return what was classified; or die after so many rows, as if killed."""
+    output = Output(out, FORMATS[out.suffix[1:]], intent)
+    try:
+        output.begin(replace(RunRecord.of(classifier, out.suffix[1:]), **record))  # type: ignore[arg-type]
+        done: list[str] = []
+        for prediction in classifier.classify(output.remaining(map(str, names))):
+            if len(done) == die_after:
+                return done
+            output.write(prediction)
+            done.append(Path(prediction.path or "").name)
+        output.finish(Counter())
+        return done
+    finally:
+        output.close()
+
+
+def rows(out: Path) -> list[Prediction]:
+    return list(FORMATS[out.suffix[1:]].read(io.BytesIO(out.read_bytes()), TASKS))
+
+
+def same(one: Path, other: Path) -> bool:
+    return rows(one) == rows(other) if one.suffix == ".parquet" else one.read_bytes() == other.read_bytes()
+
+
+@pytest.fixture
+def names(photos: Path) -> list[Path]:
+    (photos / "bad.jpg").touch()
+    return sorted(photos.glob("*.*"))
+
+
+def test_a_run_leaves_its_rows_and_its_record_and_nothing_else(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
+    run(out, classifier, names)
+    assert [row.path for row in rows(out)] == [str(name) for name in names]
+    assert {path.name for path in out.parent.glob("out*")} == {out.name, f"{out.name}.run.json"}
+    record = json.loads(out.with_name(f"{out.name}.run.json").read_text())
+    assert record["state"] == "finished"
+    assert record["tallies"] == {"rows": 6, "classified": 5, "unreadable": {"empty file": 1}, "skipped": {}}
+    assert set(record["checkpoints"]) == {"gender", "race"}
+    assert len(record["checkpoints"]["race"]["sha256"]) == 64
+    assert record["options"]["batch_size"] == 2 and record["record_format"] == 2
+    assert record["runs"][0]["threads"] >= 1 and record["runs"][0]["versions"]["torch"]
+
+
+@pytest.mark.parametrize("die_after", range(6))
+def test_resuming_completes_what_an_unbroken_run_gives(
+    die_after: int, out: Path, classifier: Classifier, names: list[Path]
+) -> None:
+    unbroken = out.with_stem("unbroken")
+    run(unbroken, classifier, names)
+    first = run(out, classifier, names, die_after=die_after)
+    assert not out.exists()
+    second = run(out, classifier, names, RESUME)
+    assert first + second == [name.name for name in names]
+    assert same(out, unbroken)
+
+
+def test_resuming_a_finished_run_adds_new_images_and_keeps_the_others(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
+    run(out, classifier, names[2:])
+    before = rows(out)
+    assert run(out, classifier, names, RESUME) == [name.name for name in names[:2]]
+    assert rows(out)[:4] == before and len(rows(out)) == 6
+    assert run(out, classifier, names, RESUME) == []
+
+
+def test_an_image_named_twice_has_two_rows(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, [names[0], names[1], names[0]], die_after=2)
+    assert run(out, classifier, [names[0], names[1], names[0]], RESUME) == [names[0].name]
+
+
+def test_error_rows_are_repeated_in_their_places(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, names)
+    bad = next(name for name in names if name.name == "bad.jpg")
+    bad.write_bytes(names[0].read_bytes())
+    assert run(out, classifier, names, RESUME) == []
+    assert run(out, classifier, names, RETRY) == ["bad.jpg"]
+    unbroken = out.with_stem("unbroken")
+    run(unbroken, classifier, names)
+    assert same(out, unbroken)
+
+
+def test_dying_while_errors_are_repeated_loses_nothing(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    worse = [*names, names[0].with_name("none.jpg")]
+    run(out, classifier, worse)
+    before = rows(out)
+    assert run(out, classifier, worse, RETRY, die_after=1) == ["bad.jpg"]
+    assert rows(out) == before
+    assert run(out, classifier, worse, RETRY) == ["bad.jpg", "none.jpg"]
+    assert rows(out) == before
+
+
+def test_dying_while_new_images_are_added_loses_nothing(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, names[:3])
+    before = rows(out)
+    run(out, classifier, names, RESUME, die_after=1)
+    assert rows(out) == before
+    assert run(out, classifier, names, RESUME) == [name.name for name in names[4:]]
+    assert len(rows(out)) == 6
+
+
+def test_dying_between_the_last_row_and_the_record_loses_nothing(
+    out: Path, classifier: Classifier, names: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = RunRecord.write
+
+    def die_when_finished(record: RunRecord, path: Path) -> None:
+        if record.state == "finished":
+            raise KeyboardInterrupt
+        write(record, path)
+
+    monkeypatch.setattr(RunRecord, "write", die_when_finished)
+    with pytest.raises(KeyboardInterrupt):
+        run(out, classifier, names)
+    monkeypatch.undo()
+    before = rows(out)
+    assert run(out, classifier, names, RESUME) == []
+    assert rows(out) == before
+
+
+def test_what_is_there_is_never_overwritten_unasked(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, names[:2])
+    before = out.read_bytes()
+    with pytest.raises(OutputError, match="--resume adds to it, --overwrite"):
+        run(out, classifier, names)
+    assert out.read_bytes() == before
+    run(out, classifier, names, OVERWRITE, die_after=1)
+    assert out.read_bytes() == before
+    with pytest.raises(OutputError, match="exists"):
+        run(out, classifier, names)
+    run(out, classifier, names, OVERWRITE)
+    assert len(rows(out)) == 6
+
+
+def test_an_interrupted_overwriting_run_resumes_as_itself(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, names[:2])
+    run(out, classifier, names[2:], OVERWRITE, die_after=0)
+    run(out, classifier, names[2:], RESUME)
+    assert [row.path for row in rows(out)] == [str(name) for name in names[2:]]
+
+
+def test_an_unfinished_run_is_not_begun_again_unasked(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, names, die_after=1)
+    with pytest.raises(OutputError, match="unfinished"):
+        run(out, classifier, names)
+
+
+def test_resuming_nothing_is_a_new_run_and_so_is_it_when_the_output_was_taken_away(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
+    assert len(run(out, classifier, names, RESUME)) == 6
+    out.unlink()
+    assert len(run(out, classifier, names, RESUME)) == 6
+
+
+def test_resuming_under_other_circumstances_is_refused_saying_which(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
+    run(out, classifier, names, die_after=1)
+    record = RunRecord.of(classifier, "csv")
+    other = {**record.checkpoints, "race": {**record.checkpoints["race"], "sha256": "0" * 64}}
+    with pytest.raises(OutputError, match=r"race checkpoint's sha256: .* then, 000000000000… now"):
+        run(out, classifier, names, RESUME, checkpoints=other)
+    with pytest.raises(OutputError, match="precision: float32 then, bfloat16 now; ignore_exif: False then, True now"):
+        changed = {**record.options, "precision": "bfloat16", "ignore_exif": True}
+        run(out, classifier, names, RESUME, options=changed)
+    assert run(out, classifier, names, RESUME) == [name.name for name in names[1:]]
+
+
+def test_resuming_without_a_record_is_refused(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, names)
+    out.with_name(f"{out.name}.run.json").unlink()
+    with pytest.raises(OutputError, match="--overwrite begins again"):
+        run(out, classifier, names, RESUME)
+
+
+def test_resuming_a_file_changed_by_hand_is_refused(out: Path, classifier: Classifier, names: list[Path]) -> None:
+    run(out, classifier, names)
+    out.write_bytes(b"path,status\nsomething,else\n")
+    with pytest.raises(OutputError, match="not as it was written"):
+        run(out, classifier, names, RESUME)
+    assert out.read_bytes() == b"path,status\nsomething,else\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"state": "odd"}'])
+def test_a_record_that_cannot_be_read_is_refused(
+    content: bytes, classifier: Classifier, names: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    run(out, classifier, names)
+    out.with_name("out.csv.run.json").write_bytes(content)
+    with pytest.raises(OutputError, match="can't read the record"):
+        run(out, classifier, names, RESUME)
+
+
+def test_a_link_is_written_through(classifier: Classifier, names: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out.csv").symlink_to(tmp_path / "elsewhere" / "real.csv")
+    run(tmp_path / "out.csv", classifier, names)
+    assert (tmp_path / "out.csv").is_symlink()
+    assert len(rows(tmp_path / "elsewhere" / "real.csv")) == 6
+
+
+def test_odd_places_are_refused(classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder"):
+        Output(tmp_path, FORMATS["csv"], Intent())
+    with pytest.raises(OutputError, match="no folder"):
+        Output(tmp_path / "none" / "out.csv", FORMATS["csv"], Intent())
