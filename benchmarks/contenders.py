@@ -15,7 +15,7 @@ from typing import Any
 from reference import Reference
 
 from democlass.classifier import Classifier
-from democlass.output.formats import CsvWriter, Shape
+from democlass.output.formats import CsvWriter, WriterOptions
 from democlass.output.tally import Tally
 from democlass.pipeline import run
 
@@ -57,7 +57,7 @@ def ours(classifier: Classifier) -> Contender:
         clock.reset()
         decoders = getattr(classifier.decode, "pids", ())
         decoding, own, began = sum(map(_cpu, decoders)), time.process_time(), time.perf_counter()
-        run(map(str, paths), classifier, CsvWriter(io.BytesIO(), Shape()).write, Tally())
+        run(map(str, paths), classifier, CsvWriter(io.BytesIO(), WriterOptions()).write, Tally())
         wall = time.perf_counter() - began
         return Spent(
             wall,

@@ -29,7 +29,7 @@ from democlass.inputs.local import Walk, find
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import Intent, Output
+from democlass.output.single import Output, WriteMode
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 
@@ -56,17 +56,17 @@ def predict(name: str, number: int, *, mended: bool) -> Prediction:
     return Prediction(name, outcomes)
 
 
-def run(out: Path, count: int, intent: Intent, *, stop_after: int | None = None) -> int:
+def run(out: Path, count: int, write_mode: WriteMode, *, stop_after: int | None = None) -> int:
     """Run as the command does, over so many names, and return how many rows were written."""
     options = {"batch_size": 8, "min_confidence": 0.0}
     record = RunRecord(out.suffix[1:], checkpoints={}, options=options, runs=[RunInfo.of(1, [], [])])
-    with closing(Output(out, FORMATS[out.suffix[1:]], intent)) as output:
+    with closing(Output(out, FORMATS[out.suffix[1:]], write_mode)) as output:
         output.begin(record)
         left = NameList(output.remaining(names(count)))
         for number, name in enumerate(left):
             if number == stop_after:
                 return number
-            output.write(predict(name, number, mended=intent.retry_errors))
+            output.write(predict(name, number, mended=write_mode.retry_errors))
         output.finish(Counter())
     return len(left)
 
@@ -76,18 +76,18 @@ def measure(step: str, out: Path, count: int) -> int:
     if step == "search a folder":
         return len(NameList(find([str(out.with_name("files"))], Walk(), Counter())))
     if step == "from the start":
-        return run(out, count, Intent(overwrite=True))
+        return run(out, count, WriteMode(overwrite=True))
     if step == "repeat errors":
-        return run(out, count, Intent(resume=True, retry_errors=True))
-    return run(out, count + (step == "add one row"), Intent(resume=True))
+        return run(out, count, WriteMode(resume=True, retry_errors=True))
+    return run(out, count + (step == "add one row"), WriteMode(resume=True))
 
 
 def prepare(step: str, out: Path, count: int) -> None:
     """Make what a step needs."""
     if step in ("add one row", "repeat errors"):
-        run(out, count, Intent(overwrite=True))
+        run(out, count, WriteMode(overwrite=True))
     elif step == "complete half":
-        run(out, count, Intent(overwrite=True), stop_after=count // 2)
+        run(out, count, WriteMode(overwrite=True), stop_after=count // 2)
     elif step == "search a folder":
         for number in range(count):
             folder = out.with_name("files") / f"{number // FILES_A_FOLDER:08}"

@@ -42,39 +42,39 @@ Step = Callable[[Path], object]
 
 # How the folder comes to be, what is then killed, and what completes it.
 SCENARIOS: dict[str, tuple[list[Step], Step, Step]] = {
-    "fresh": ([], partial(run, names=MORE), partial(run, names=MORE, intent=RESUME)),
+    "fresh": ([], partial(run, names=MORE), partial(run, names=MORE, write_mode=RESUME)),
     "resume": (
         [partial(run, names=MORE, stop_after=3)],
-        partial(run, names=MORE, intent=RESUME),
-        partial(run, names=MORE, intent=RESUME),
+        partial(run, names=MORE, write_mode=RESUME),
+        partial(run, names=MORE, write_mode=RESUME),
     ),
     "add": (
         [partial(run, names=FIRST)],
-        partial(run, names=MORE, intent=RESUME),
-        partial(run, names=MORE, intent=RESUME),
+        partial(run, names=MORE, write_mode=RESUME),
+        partial(run, names=MORE, write_mode=RESUME),
     ),
     "retry": (
         [partial(run, names=MORE)],
-        partial(run, names=MORE, intent=RETRY, answer=repaired),
-        partial(run, names=MORE, intent=RETRY, answer=repaired),
+        partial(run, names=MORE, write_mode=RETRY, answer=repaired),
+        partial(run, names=MORE, write_mode=RETRY, answer=repaired),
     ),
     "overwrite": (
         [partial(run, names=FIRST, answer=partial(predict, edition=1))],
-        partial(run, names=MORE, intent=OVERWRITE),
-        partial(run, names=MORE, intent=OVERWRITE),
+        partial(run, names=MORE, write_mode=OVERWRITE),
+        partial(run, names=MORE, write_mode=OVERWRITE),
     ),
     "overwrite, then resume": (
         [partial(run, names=FIRST, answer=partial(predict, edition=1))],
-        partial(run, names=MORE, intent=OVERWRITE),
-        partial(run, names=MORE, intent=RESUME),
+        partial(run, names=MORE, write_mode=OVERWRITE),
+        partial(run, names=MORE, write_mode=RESUME),
     ),
     "resume an overwriting run": (
         [
             partial(run, names=FIRST, answer=partial(predict, edition=1)),
-            partial(run, names=MORE, intent=OVERWRITE, stop_after=2),
+            partial(run, names=MORE, write_mode=OVERWRITE, stop_after=2),
         ],
-        partial(run, names=MORE, intent=RESUME),
-        partial(run, names=MORE, intent=RESUME),
+        partial(run, names=MORE, write_mode=RESUME),
+        partial(run, names=MORE, write_mode=RESUME),
     ),
 }
 

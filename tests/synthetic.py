@@ -12,12 +12,12 @@ from typing import Any
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import Intent, Output
+from democlass.output.single import Output, WriteMode
 from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 
-RESUME, RETRY, OVERWRITE = Intent(resume=True), Intent(resume=True, retry_errors=True), Intent(overwrite=True)
+RESUME, RETRY, OVERWRITE = WriteMode(resume=True), WriteMode(resume=True, retry_errors=True), WriteMode(overwrite=True)
 
 
 def predict(name: str, edition: int = 0) -> Prediction:
@@ -43,7 +43,7 @@ def record(format_name: str, sources: Sequence[str] = (), **changes: Any) -> Run
 def run(
     out: Path,
     names: Iterable[str],
-    intent: Intent = Intent(),
+    write_mode: WriteMode = WriteMode(),
     *,
     answer: Callable[[str], Prediction] = predict,
     stop_after: int | None = None,
@@ -52,7 +52,7 @@ def run(
 ) -> tuple[list[str], Tally | None]:
     """Run as the command does; return what was classified, and the tally unless it stopped after so many rows."""
     format_name = out.suffix[1:]
-    with closing(Output(out, FORMATS[format_name], intent, warn=warn)) as output:
+    with closing(Output(out, FORMATS[format_name], write_mode, warn=warn)) as output:
         output.begin(new or record(format_name))
         done: list[str] = []
         for name in output.remaining(names):

@@ -21,7 +21,7 @@ from democlass.errors import CheckpointError, OutputError, UsageError, WriteErro
 from democlass.evaluate.cards import check_cards
 from democlass.evaluate.evaluation import evaluate
 from democlass.evaluate.reports import Reports
-from democlass.inputs.labels import read_truth
+from democlass.inputs.labels import read_labels
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.tasks import TASKS
@@ -41,7 +41,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, P
 
 @pytest.fixture
 def found(inputs: list[tuple[str, Path]]) -> dict[str, Any]:
-    return evaluate(read_truth(Path("labels.csv")), Path("results.csv"))
+    return evaluate(read_labels(Path("labels.csv")), Path("results.csv"))
 
 
 def asked(options: dict[str, str]) -> Reports:
@@ -82,7 +82,7 @@ def test_no_output_is_an_image(inputs: list[tuple[str, Path]]) -> None:
     reports = Reports(out=Path("out"))
     reports.check(inputs, overwrite=True)
     with pytest.raises(OutputError, match=r"--out out would replace .*a.jpg, an image of the labels file"):
-        reports.refuse_images(example.path for example in read_truth(Path("labels.csv")).examples)
+        reports.refuse_images(example.path for example in read_labels(Path("labels.csv")).examples)
     Reports(html=Path("other.html")).refuse_images(["a.jpg", "gone.jpg"])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import EXAMPLES, Run, in_terminal
 from democlass.cli.table import TableWriter
-from democlass.output.formats import Shape
+from democlass.output.formats import WriterOptions
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 
@@ -35,7 +35,7 @@ def prediction(path: str, race: str, probability: float = 0.75) -> Prediction:
 def table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Table:
     def shown(width: int, *predictions: Prediction) -> str:
         monkeypatch.setenv("COLUMNS", str(width))
-        writer = TableWriter(Shape())
+        writer = TableWriter(WriterOptions())
         for each in predictions:
             writer.write(each)
         writer.close()

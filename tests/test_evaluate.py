@@ -18,10 +18,10 @@ from democlass.evaluate.evaluation import evaluate
 from democlass.evaluate.figures import share
 from democlass.evaluate.markdown import KINDS, render, tables_of
 from democlass.evaluate.page import page
-from democlass.inputs.labels import Truth, read_truth
+from democlass.inputs.labels import LabelSet, read_labels
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
-from democlass.output.formats import FORMATS, Shape
+from democlass.output.formats import FORMATS, WriterOptions
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 
@@ -42,16 +42,16 @@ def prediction(path: str, gender: float, race: str = "White") -> Prediction:
 
 def results(folder: Path, predictions: list[Prediction], name: str = "results.csv") -> Path:
     with (folder / name).open("wb") as stream:
-        writer = FORMATS[name.rpartition(".")[2]].writer(stream, Shape())
+        writer = FORMATS[name.rpartition(".")[2]].writer(stream, WriterOptions())
         for each in predictions:
             writer.write(each)
         writer.close()
     return folder / name
 
 
-def one_label(folder: Path) -> Truth:
+def one_label(folder: Path) -> LabelSet:
     (folder / "labels.csv").write_text("path,gender,race\na.jpg,Male,White\n")
-    return read_truth(folder / "labels.csv")
+    return read_labels(folder / "labels.csv")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def judged(tmp_path: Path) -> dict[str, Any]:
         prediction(str(tmp_path / "bare.jpg"), 0.9),
     ]
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    return evaluate(read_truth(tmp_path / "labels.csv"), results(tmp_path, predictions))
+    return evaluate(read_labels(tmp_path / "labels.csv"), results(tmp_path, predictions))
 
 
 def test_accuracy_is_counted_for_everyone_and_for_each_group(judged: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def test_means_over_labels_are_over_those_that_the_data_has(tmp_path: Path) -> N
         lines.append(f"{number}.jpg,Male,{'Black' if black else 'White'}")
         predictions.append(prediction(str(tmp_path / f"{number}.jpg"), 0.2, given))
     (tmp_path / "labels.csv").write_text("\n".join(lines))
-    found = evaluate(read_truth(tmp_path / "labels.csv"), results(tmp_path, predictions))
+    found = evaluate(read_labels(tmp_path / "labels.csv"), results(tmp_path, predictions))
     race, gender = found["tasks"]["race"], found["tasks"]["gender"]
     assert race["labels_present"] == ["Black", "White"] and gender["labels_present"] == ["Male"]
     assert race["macro_recall"] == pytest.approx((5 / 6 + 3 / 4) / 2)
@@ -150,7 +150,7 @@ def test_predictions_that_belong_to_no_labels_are_counted(tmp_path: Path) -> Non
         prediction("stranger.jpg", 0.9),
         prediction(str(tmp_path / "b.jpg"), 0.1),
     ]
-    found = evaluate(read_truth(tmp_path / "labels.csv"), results(tmp_path, several))
+    found = evaluate(read_labels(tmp_path / "labels.csv"), results(tmp_path, several))
     assert found["unused"] == {"of images that have another prediction": 2, "of images that have no labels": 1}
     assert found["tasks"]["gender"]["accuracy"]["share"] == 1.0
 
@@ -158,7 +158,7 @@ def test_predictions_that_belong_to_no_labels_are_counted(tmp_path: Path) -> Non
 def test_nothing_to_judge_is_told(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,gender\nother.jpg,Male\n")
     with pytest.raises(UsageError, match=r"1 without a prediction.*; relative names in results are relative to"):
-        evaluate(read_truth(tmp_path / "labels.csv"), results(tmp_path, [prediction("a.jpg", 0.5)]))
+        evaluate(read_labels(tmp_path / "labels.csv"), results(tmp_path, [prediction("a.jpg", 0.5)]))
 
 
 @pytest.mark.parametrize("name", ["r.csv", "r.json", "r.jsonl", "r.parquet"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from conftest import REPOSITORY
 from democlass.errors import MissingExtraError, UsageError
-from democlass.output.formats import FORMATS, Shape, format_of, require
+from democlass.output.formats import FORMATS, WriterOptions, format_of, require
 from democlass.results import Outcome, Prediction, columns
 
 GENDER = Outcome("Female", {"Female": 0.92, "Male": 0.08})
@@ -29,7 +29,7 @@ OK, ERROR = Prediction("a.jpg", OUTCOMES), Prediction("b.jpg", error="truncated:
 NAMES = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 
 
-def written(format_name: str, predictions: list[Prediction], shape: Shape = Shape()) -> bytes:
+def written(format_name: str, predictions: list[Prediction], shape: WriterOptions = WriterOptions()) -> bytes:
     stream = io.BytesIO()
     writer = FORMATS[format_name].writer(stream, shape)
     for prediction in predictions:
@@ -79,7 +79,7 @@ def test_the_example_in_the_readme_is_what_is_written() -> None:
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_no_rows_are_a_valid_file_too(format_name: str) -> None:
     content = written(format_name, [])
-    assert list(FORMATS[format_name].read(io.BytesIO(content), Shape().tasks)) == []
+    assert list(FORMATS[format_name].read(io.BytesIO(content), WriterOptions().tasks)) == []
 
 
 def test_text_formats_have_six_decimals() -> None:
@@ -102,15 +102,15 @@ def test_parquet_has_typed_columns() -> None:
 @given(names=st.lists(NAMES, max_size=4))
 def test_every_name_comes_back_and_none_acts_as_structure(format_name: str, names: list[str]) -> None:
     predictions = [Prediction(name, error="empty file: copy it again") for name in names]
-    content = written(format_name, predictions, Shape(path_bytes=True))
-    assert list(FORMATS[format_name].read(io.BytesIO(content), Shape().tasks)) == predictions
+    content = written(format_name, predictions, WriterOptions(path_bytes=True))
+    assert list(FORMATS[format_name].read(io.BytesIO(content), WriterOptions().tasks)) == predictions
 
 
 @pytest.mark.parametrize("format_name", [name for name, known in FORMATS.items() if known.text])
 @settings(max_examples=40, deadline=None)
 @given(name=NAMES)
 def test_text_is_valid_utf_8(format_name: str, name: str) -> None:
-    written(format_name, [Prediction(name, OUTCOMES)], Shape(path_bytes=True)).decode()
+    written(format_name, [Prediction(name, OUTCOMES)], WriterOptions(path_bytes=True)).decode()
 
 
 def test_raw_bytes_are_there_only_where_a_name_needs_them() -> None:
@@ -118,12 +118,12 @@ def test_raw_bytes_are_there_only_where_a_name_needs_them() -> None:
     plain, raw = (json.loads(line) for line in written("jsonl", [OK, odd]).splitlines())
     assert "path_bytes" not in plain
     assert (raw["path"], raw["path_bytes"]) == ("\\xff.jpg", b"\xff.jpg".hex())
-    rows = list(csv.DictReader(io.StringIO(written("csv", [OK, odd], Shape(path_bytes=True)).decode())))
+    rows = list(csv.DictReader(io.StringIO(written("csv", [OK, odd], WriterOptions(path_bytes=True)).decode())))
     assert [row["path_bytes"] for row in rows] == ["", b"\xff.jpg".hex()]
 
 
 def test_on_a_terminal_no_name_acts() -> None:
-    content = written("csv", [Prediction("\x1b[2J\r\n\x9b.jpg", OUTCOMES)], Shape(terminal=True))
+    content = written("csv", [Prediction("\x1b[2J\r\n\x9b.jpg", OUTCOMES)], WriterOptions(terminal=True))
     assert b"\\x1b[2J\\r\\n\\x9b.jpg,ok" in content
     assert "\x1b" not in written("jsonl", [Prediction("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
     assert "\x9b" not in written("json", [Prediction("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()

@@ -15,7 +15,7 @@ import pytest
 from democlass.errors import OutputError, WriteError
 from democlass.output.formats import FORMATS
 from democlass.output.paths import read_rows
-from democlass.output.single import Intent, Output, refuse_odd_place
+from democlass.output.single import Output, WriteMode, refuse_odd_place
 from democlass.tasks import TASKS
 from synthetic import OVERWRITE, RESUME, predict, record, run
 
@@ -26,12 +26,12 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.parametrize("intent", [RESUME, OVERWRITE])
-def test_an_output_and_its_rows_so_far_keep_the_outputs_mode(intent: Intent, tmp_path: Path) -> None:
+@pytest.mark.parametrize("write_mode", [RESUME, OVERWRITE])
+def test_an_output_and_its_rows_so_far_keep_the_outputs_mode(write_mode: WriteMode, tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     run(out, NAMES[:1])
     out.chmod(0o600)
-    run(out, NAMES, intent, stop_after=1)
+    run(out, NAMES, write_mode, stop_after=1)
     assert mode_of(tmp_path / "r.csv.partial") == 0o600
     run(out, NAMES, RESUME)
     assert mode_of(out) == 0o600
@@ -72,7 +72,7 @@ def test_the_longest_name_is_written_and_a_longer_one_is_refused_first(tmp_path:
 def test_a_folder_in_the_place_of_a_file_beside_is_refused_first(suffix: str, tmp_path: Path) -> None:
     (tmp_path / f"r.csv{suffix}").mkdir()
     with pytest.raises(OutputError, match=f"r.csv{suffix} is a folder"):
-        Output(tmp_path / "r.csv", FORMATS["csv"], Intent())
+        Output(tmp_path / "r.csv", FORMATS["csv"], WriteMode())
 
 
 DAMAGED = {
@@ -124,7 +124,7 @@ def test_a_full_disk_while_rows_are_taken_over_is_told_as_such(tmp_path: Path) -
 
 def test_a_record_of_an_unknown_format_of_rows_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
-    with closing(Output(out, FORMATS["csv"], Intent())) as output:
+    with closing(Output(out, FORMATS["csv"], WriteMode())) as output:
         output.begin(record("xlsx"))
         output.write(predict("a.jpg"))
         output.finish(Counter())

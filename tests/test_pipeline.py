@@ -67,7 +67,7 @@ from contextlib import closing
 from pathlib import Path
 from conftest import tiny_tasks
 from democlass.classifier import Classifier
-from democlass.output.single import Intent, Output
+from democlass.output.single import WriteMode, Output
 from democlass.pipeline import run
 from democlass.output.record import RunRecord
 from democlass.inputs.local import Walk, find
@@ -77,7 +77,7 @@ from democlass.output.formats import FORMATS
 folder, weights, out = map(Path, sys.argv[1:])
 tasks = tiny_tasks()
 classifier = Classifier.load(weights=weights, tasks=tasks, device="cpu")
-with closing(Output(out, FORMATS[out.suffix[1:]], Intent(), tasks)) as output:
+with closing(Output(out, FORMATS[out.suffix[1:]], WriteMode(), tasks)) as output:
     names = list(find([str(folder)], Walk(), Counter()))
     output.begin(RunRecord.of(classifier, out.suffix[1:]))
     run(output.remaining(names), classifier, output.write, Tally())

@@ -14,13 +14,13 @@ import pytest
 from democlass.classifier import Classifier
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
-from democlass.output.single import Intent, Output
+from democlass.output.single import Output, WriteMode
 from democlass.output.tally import Tally
 
 
-def run(out: Path, classifier: Classifier, names: list[Path], intent: Intent = Intent()) -> Tally:
+def run(out: Path, classifier: Classifier, names: list[Path], write_mode: WriteMode = WriteMode()) -> Tally:
     format_ = FORMATS[out.suffix[1:]]
-    with closing(Output(out, format_, intent)) as output:
+    with closing(Output(out, format_, write_mode)) as output:
         output.begin(RunRecord.of(classifier, format_.name))
         for prediction in classifier.classify(output.remaining(map(str, names))):
             output.write(prediction)
@@ -39,8 +39,8 @@ def test_a_resumed_output_has_labels_in_all_rows(
         run(each, classifier, names[2:])
     out.write_text(re.sub(r'"(gender|race)": "\w+", ', "", out.read_text()))
     assert '"race"' not in out.read_text()
-    tally = run(out, classifier, names, Intent(resume=True))
-    run(ours, classifier, names, Intent(resume=True))
+    tally = run(out, classifier, names, WriteMode(resume=True))
+    run(ours, classifier, names, WriteMode(resume=True))
     assert out.read_bytes() == ours.read_bytes()
     assert (tally.rows, tally.labels.total()) == (6, 5)
     for line in out.read_text().splitlines():

@@ -15,11 +15,11 @@ from democlass.classifier import Classifier
 from democlass.errors import OutputError
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
-from democlass.output.single import Intent, Output
+from democlass.output.single import Output, WriteMode
 from democlass.results import Prediction
 from democlass.tasks import TASKS
 
-RESUME, RETRY, OVERWRITE = Intent(resume=True), Intent(resume=True, retry_errors=True), Intent(overwrite=True)
+RESUME, RETRY, OVERWRITE = WriteMode(resume=True), WriteMode(resume=True, retry_errors=True), WriteMode(overwrite=True)
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def run(
     out: Path,
     classifier: Classifier,
     names: Iterable[Path],
-    intent: Intent = Intent(),
+    write_mode: WriteMode = WriteMode(),
     *,
     die_after: int | None = None,
     **record: object,
 ) -> list[str]:
     """Run as the command does, and return what was classified; or die after so many rows, as if killed."""
-    output = Output(out, FORMATS[out.suffix[1:]], intent)
+    output = Output(out, FORMATS[out.suffix[1:]], write_mode)
     try:
         output.begin(replace(RunRecord.of(classifier, out.suffix[1:]), **record))  # type: ignore[arg-type]
         done: list[str] = []
@@ -248,6 +248,6 @@ def test_a_link_is_written_through(classifier: Classifier, names: list[Path], tm
 
 def test_odd_places_are_refused(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
-        Output(tmp_path, FORMATS["csv"], Intent())
+        Output(tmp_path, FORMATS["csv"], WriteMode())
     with pytest.raises(OutputError, match="no folder"):
-        Output(tmp_path / "none" / "out.csv", FORMATS["csv"], Intent())
+        Output(tmp_path / "none" / "out.csv", FORMATS["csv"], WriteMode())

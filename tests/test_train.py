@@ -16,7 +16,7 @@ import torch
 
 from conftest import Run
 from democlass.errors import CheckpointError, DemoclassError, OutputError, UsageError
-from democlass.inputs.labels import Example, read_truth
+from democlass.inputs.labels import Example, read_labels
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.train.calibrate import fit_temperature
@@ -110,9 +110,9 @@ def test_a_teacher_of_full_weight_is_learned_from_whatever_the_labels_say(faces:
     save_teacher(faces / "teacher.pth")
     taught = order(faces, "taught.pth", teacher=faces / "teacher.pth", teacher_weight=1.0)
     labels = {"Female": "Male", "Male": "Female"}
-    turned = [Example(each.path, {"gender": labels[each.labels["gender"]]}) for each in taught.truth.examples]
+    turned = [Example(each.path, {"gender": labels[each.labels["gender"]]}) for each in taught.label_set.examples]
     train(taught)
-    train(replace(taught, truth=replace(taught.truth, examples=turned), out=faces / "turned.pth"))
+    train(replace(taught, label_set=replace(taught.label_set, examples=turned), out=faces / "turned.pth"))
     assert same(faces / "taught.pth", faces / "turned.pth")
     train(order(faces, "untaught.pth"))
     assert not same(faces / "taught.pth", faces / "untaught.pth")
@@ -236,7 +236,7 @@ def test_the_average_of_a_long_training_is_of_its_last_steps() -> None:
 
 
 def test_every_pass_has_every_image_once_and_each_in_another_order_and_crop(faces: Path, read: Reader) -> None:
-    examples = read_truth(faces / "labels.csv").of(GENDER)
+    examples = read_labels(faces / "labels.csv").of(GENDER)
     feed = Feed(examples, GENDER, 8, 0, Share(), read)
     batches = list(feed.batches([32] * 10, 0))
     first, second = ([int(place) for _, _, places in half for place in places] for half in (batches[:5], batches[5:]))
@@ -247,7 +247,7 @@ def test_every_pass_has_every_image_once_and_each_in_another_order_and_crop(face
 
 
 def test_shares_are_one_batch_together(faces: Path, read: Reader) -> None:
-    examples = read_truth(faces / "labels.csv").of(GENDER)
+    examples = read_labels(faces / "labels.csv").of(GENDER)
     shares = (Share(), Share(0, 2), Share(1, 2))
     whole, *halves = (next(iter(Feed(examples, GENDER, 8, 0, share, read).batches([32], 0)))[2] for share in shares)
     assert torch.equal(torch.stack(halves, 1).flatten(), whole)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from democlass.errors import CheckpointError, DemoclassError, OutputError, UsageError
-from democlass.inputs.labels import Example, read_truth
+from democlass.inputs.labels import Example, read_labels
 from democlass.networks.checkpoint_files import save
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
@@ -153,18 +153,18 @@ def test_labels_that_do_not_occur_are_warned_of() -> None:
 
 def linked(faces: Path) -> Order:
     shutil.copy(faces / "labels.csv", faces / "copy.csv")
-    return replace(order(faces, "new.pth"), choose=read_truth(faces / "copy.csv"))
+    return replace(order(faces, "new.pth"), choose=read_labels(faces / "copy.csv"))
 
 
 def copied(faces: Path) -> Order:
     (faces / "copy").mkdir()
     for file in [faces / "labels.csv", *faces.glob("labels*.png")]:
         shutil.copy(file, faces / "copy")
-    return replace(order(faces, "new.pth"), choose=read_truth(faces / "copy" / "labels.csv"))
+    return replace(order(faces, "new.pth"), choose=read_labels(faces / "copy" / "labels.csv"))
 
 
 def the_same(faces: Path) -> Order:
-    return replace(order(faces, "new.pth"), choose=read_truth(faces / "labels.csv"))
+    return replace(order(faces, "new.pth"), choose=read_labels(faces / "labels.csv"))
 
 
 @pytest.mark.parametrize("make", [the_same, linked, copied])
@@ -188,7 +188,7 @@ def test_contents_are_not_compared_where_much_would_have_to_be_read(
     faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = copied(faces)
-    train_on, choose = images.truth.of(GENDER), images.choose.of(GENDER)
+    train_on, choose = images.label_set.of(GENDER), images.choose.of(GENDER)
     assert count_common(train_on, choose) == 40
     monkeypatch.setattr(checks, "MOST_COMPARED", 1000)
     assert count_common(train_on, choose) == 0
@@ -214,12 +214,12 @@ def test_images_that_change_places_between_folders_are_another_training(faces: P
         Example(str(faces / folder / "0.png"), {"gender": label}) for folder, label in (("a", "Male"), ("b", "Female"))
     ]
     swapped = [replace(one, path=two.path) for one, two in zip(extra, reversed(extra), strict=True)]
-    begun = replace(begun, truth=replace(begun.truth, examples=[*begun.truth.examples, *extra]))
+    begun = replace(begun, label_set=replace(begun.label_set, examples=[*begun.label_set.examples, *extra]))
     with pytest.raises(EnoughError):
         train(begun, stop)
     with pytest.raises(OutputError, match="is of another training"):
-        other = replace(begun.truth, examples=[*begun.truth.examples[:-2], *swapped])
-        train(replace(begun, truth=other, resume=True))
+        other = replace(begun.label_set, examples=[*begun.label_set.examples[:-2], *swapped])
+        train(replace(begun, label_set=other, resume=True))
 
 
 def test_a_state_of_another_version_is_refused(faces: Path) -> None:
@@ -245,8 +245,8 @@ def test_a_teacher_is_asked_again_where_the_images_are_others(faces: Path) -> No
     assert asked(taught)
     again = replace(taught, overwrite=True)
     assert not asked(again)
-    reordered = replace(taught.truth, examples=list(reversed(taught.truth.examples)))
-    assert asked(replace(again, truth=reordered))
+    reordered = replace(taught.label_set, examples=list(reversed(taught.label_set.examples)))
+    assert asked(replace(again, label_set=reordered))
     assert asked(again) and not asked(again)
     os.utime(faces / "labels3.png", (1, 1))
     assert asked(again)
@@ -273,7 +273,7 @@ def test_only_the_first_process_asks_the_teacher_and_writes(faces: Path) -> None
     teacher = Teacher(faces / "teacher.pth", GENDER, print)
     notes: list[str] = []
     with Reader(GENDER.geometry) as read, pytest.raises(DemoclassError, match="is not there for process 1"):
-        examples = taught.truth.of(GENDER)
+        examples = taught.label_set.of(GENDER)
         teacher.teach(examples, torch.device("cpu"), OnlyProcess(1, 2), read, taught.places, note=notes.append)
     assert not notes and not list(faces.glob("new.pth*"))
 

@@ -31,8 +31,8 @@ def faces(tmp_path: Path) -> Path:
     return make_faces(tmp_path)
 
 
-def check(out: Path, inputs: dict[str, Path | None] | None = None, **intent: bool) -> None:
-    Places.of(out).check(inputs or {}, **{"resume": False, "overwrite": False, **intent})
+def check(out: Path, inputs: dict[str, Path | None] | None = None, **write_mode: bool) -> None:
+    Places.of(out).check(inputs or {}, **{"resume": False, "overwrite": False, **write_mode})
 
 
 def test_an_out_that_can_not_be_written_is_found_before_labels_are_read(tmp_path: Path) -> None:

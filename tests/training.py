@@ -36,7 +36,7 @@ if __name__ == "__main__":
     main()
 
 from conftest import environment  # noqa: E402 (they import the task table)
-from democlass.inputs.labels import read_truth  # noqa: E402
+from democlass.inputs.labels import read_labels  # noqa: E402
 from democlass.networks.checkpoint_files import save  # noqa: E402
 from democlass.tasks import TASKS, Task  # noqa: E402
 from democlass.train.order import Order  # noqa: E402
@@ -82,9 +82,9 @@ def order(faces: Path, out: str, **more: Any) -> Order:
     stages = (Stage(32, more.pop("passes", 2), 0.05, 0.01),)
     decided = {name: more.pop(name) for name in Recipe.__dataclass_fields__ if name in more}
     recipe = Recipe(stages, **{"batch": 8, "average": 0.5, **decided})
-    truth, choose = (read_truth(faces / f"{name}.csv") for name in ("labels", "choose"))
+    label_set, choose = (read_labels(faces / f"{name}.csv") for name in ("labels", "choose"))
     more = {"task": TINY, "init": "none", "device": "cpu", **more}
-    return Order(truth=truth, choose=choose, recipe=recipe, out=faces / out, **more)
+    return Order(label_set=label_set, choose=choose, recipe=recipe, out=faces / out, **more)
 
 
 def words(faces: Path, out: str | Path, *more: str) -> list[str]:

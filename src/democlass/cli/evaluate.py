@@ -86,8 +86,8 @@ def evaluate(
         from democlass.evaluate.cards import check_cards
 
         check_cards(checkpoints)
-    truth = data.read(labels)
-    reports.refuse_images(example.path for example in truth.examples)
+    label_set = data.read(labels)
+    reports.refuse_images(example.path for example in label_set.examples)
     source: Any = predictions
     if predictions is None:
         from democlass.classifier import Classifier
@@ -102,8 +102,8 @@ def evaluate(
         )
     from democlass.evaluate.evaluation import evaluate
 
-    with Progress(len(truth.examples), shown=predictions is None and not settings.quiet) as progress:
-        found = evaluate(truth, source, progress.advance)
+    with Progress(len(label_set.examples), shown=predictions is None and not settings.quiet) as progress:
+        found = evaluate(label_set, source, progress.advance)
     for reason, count in found["unused"].items():
         console.warn(f"{predictions}: {count:,} predictions {reason} are not used")
     for task in found["tasks"].values():

@@ -11,7 +11,7 @@ import typer
 from democlass.cli import console
 
 if TYPE_CHECKING:
-    from democlass.inputs.labels import Truth
+    from democlass.inputs.labels import LabelSet
 
 _DATA = "Data"
 
@@ -40,11 +40,11 @@ class LabelsOptions:
         ),
     ] = None
 
-    def read(self, file: Path) -> Truth:
+    def read(self, file: Path) -> LabelSet:
         """Read a labels file and warn of what its rows lack. Raises UsageError."""
-        from democlass.inputs.labels import Names, read_truth
+        from democlass.inputs.labels import Names, read_labels
 
-        truth = read_truth(file, root=self.root, names=Names.parse(self.renamed or []))
-        for reason, count in truth.lacking.most_common():
+        label_set = read_labels(file, root=self.root, names=Names.parse(self.renamed or []))
+        for reason, count in label_set.lacking.most_common():
             console.warn(f"{file}: {count:,} rows: {reason}")
-        return truth
+        return label_set

@@ -16,7 +16,7 @@ from democlass.cli.expand import PerTask, option_name, parameter_name
 from democlass.errors import CheckpointError, UsageError
 from democlass.inputs.local import Walk
 from democlass.networks.locations import Location, locate
-from democlass.output.single import Intent
+from democlass.output.single import WriteMode
 from democlass.settings import DECODE_TIMEOUT, MAX_BATCH, MAX_PIXELS, MAX_WORKERS, Precision, Settings
 from democlass.tasks import TASKS, Task
 
@@ -230,9 +230,9 @@ class OutputOptions:
         if self.out is None and self.errors is None and self.overwrite:
             raise UsageError("--overwrite is for an --out FILE or an --errors FILE that exists: give one")
 
-    def intent(self) -> Intent:
+    def write_mode(self) -> WriteMode:
         """Return what may be done with an output that is there."""
-        return Intent(self.resume or self.retry_errors, self.overwrite, self.retry_errors)
+        return WriteMode(self.resume or self.retry_errors, self.overwrite, self.retry_errors)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from democlass.errors import UsageError
 from democlass.files import is_pipe_or_device
 from democlass.inputs.compact import NameList
 from democlass.inputs.local import STANDARD_INPUT, find, read_names
-from democlass.output.formats import FORMATS, Shape, format_of, require
+from democlass.output.formats import FORMATS, WriterOptions, format_of, require
 from democlass.output.paths import refuse_inputs
 from democlass.output.single import Output, refuse_odd_place
 from democlass.output.tally import Tally
@@ -64,7 +64,7 @@ class Job:
         if lazy and STANDARD_INPUT in self.sources and not self.stdin_image:
             return self.find()
         names = NameList(self.find())
-        if not names and STANDARD_INPUT not in self.sources and not self.options.intent().resume:
+        if not names and STANDARD_INPUT not in self.sources and not self.options.write_mode().resume:
             counted = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items()) or "nothing at all"
             raise UsageError(f"no images in {', '.join(self.sources)} ({counted}); see --include, --hidden")
         return names
@@ -180,7 +180,7 @@ def _to_file(job: Job, out: Path) -> int:
         out.suffix.lower() in each.suffixes for each in FORMATS.values()
     ):
         console.warn(f"{out} gets {format_.name}, whatever its suffix says")
-    with closing(Output(out, format_, job.options.intent(), warn=console.warn)) as output:
+    with closing(Output(out, format_, job.options.write_mode(), warn=console.warn)) as output:
         names = job.names(lazy=True) if output.previous is None else job.find()
         refuse_inputs([out, job.options.errors], job.sources, names if isinstance(names, NameList) else ())
         classifier = job.load(previous=output.previous)
@@ -208,7 +208,7 @@ def _to_stream(job: Job, stream: BinaryIO, named: OutputFormat) -> int:
     few = len(names) if isinstance(names, NameList) and 0 < len(names) < _FEW else None
     classifier = job.load(few=few)
     job.refuse_image(names)
-    shape = Shape(
+    shape = WriterOptions(
         classifier.networks.tasks,
         path_bytes=flat and needs_path_bytes(names),
         terminal=on_terminal,
@@ -233,7 +233,7 @@ def _listing_errors(job: Job, out: Path | None) -> Iterator[None]:
     if options.errors is None:
         yield
         return
-    resume = options.intent().resume
+    resume = options.write_mode().resume
     with closing(ErrorList(options.errors, out, overwrite=options.overwrite, resume=resume)) as job.errors:
         yield
 

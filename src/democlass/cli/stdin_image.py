@@ -33,7 +33,7 @@ def check_stdin_image(paths: Sequence[str], options: RunOptions) -> None:
     """Raise UsageError where `--stdin-image` does not go with the rest of the command line."""
     if any(path != STANDARD_INPUT for path in paths) or len(paths) > 1:
         raise UsageError("--stdin-image classifies the one image on standard input: give no PATH, or only -")
-    if options.intent().resume:
+    if options.write_mode().resume:
         raise UsageError("--stdin-image has no name that --resume could find in --out: leave one of them out")
     if sys.stdin.isatty():
         raise UsageError("--stdin-image reads from a terminal: send an image, as in classify --stdin-image < face.jpg")

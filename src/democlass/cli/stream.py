@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from democlass.output.formats import Format, Shape, Writer
+from democlass.output.formats import Format, Writer, WriterOptions
 from democlass.results import Prediction
 
 
 class Stream:
     """A writer on a stream of cli/stdio.py, which raises ReaderGone or WriteError where it can't be written."""
 
-    def __init__(self, stream: BinaryIO, format_: Format | None, shape: Shape) -> None:
+    def __init__(self, stream: BinaryIO, format_: Format | None, shape: WriterOptions) -> None:
         self._stream = stream
         self._writer = _writer(stream, format_, shape)
         self._stream.flush()
@@ -27,7 +27,7 @@ class Stream:
         self._stream.flush()
 
 
-def _writer(stream: BinaryIO, format_: Format | None, shape: Shape) -> Writer:
+def _writer(stream: BinaryIO, format_: Format | None, shape: WriterOptions) -> Writer:
     if format_ is not None:
         return format_.writer(stream, shape)
     from democlass.cli.table import TableWriter

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from democlass.names import visible
-from democlass.output.formats import Shape
+from democlass.output.formats import WriterOptions
 from democlass.results import Outcome, Prediction
 from democlass.tasks import UNCERTAIN, Task
 
@@ -30,7 +30,7 @@ class TableWriter:
     labels are never cut. Where characters beyond ASCII can't be shown, there are no bars.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: WriterOptions) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
         if self._console.is_dumb_terminal:  # Rich takes all of them to be 80 columns wide
             self._console.size = shutil.get_terminal_size((80, 25))

@@ -116,7 +116,7 @@ def train(
     inputs = {"LABELS": labels, "--choose": choose, "--teacher": teacher, "--init": start}
     places.check(inputs, resume=resume, overwrite=overwrite)
     try:
-        truth, other = data.read(labels), data.read(choose)
+        label_set, other = data.read(labels), data.read(choose)
         from democlass.train.memory import keep_freed
         from democlass.train.run import Order, train
     except Interrupted:
@@ -125,7 +125,7 @@ def train(
     keep_freed()
     order = Order(
         chosen,
-        truth,
+        label_set,
         other,
         recipe,
         out,

@@ -11,14 +11,14 @@ from democlass.classifier import Classifier
 from democlass.errors import MissingExtraError
 from democlass.evaluate.judged import judge, match
 from democlass.evaluate.predictions import described, read_record, read_results
-from democlass.inputs.labels import Truth
+from democlass.inputs.labels import LabelSet
 from democlass.output.run_info import now
 from democlass.results import Prediction
 from democlass.tasks import TASKS, Task
 
 
 def evaluate(
-    truth: Truth,
+    label_set: LabelSet,
     source: Classifier | Path,
     watch: Callable[[Prediction], object] = lambda _: None,
     tasks: Sequence[Task] = TASKS,
@@ -36,25 +36,27 @@ def evaluate(
         raise MissingExtraError("judging predictions", "evaluate") from None
     date = now()
     if isinstance(source, Path):
-        matched = match(truth, read_results(source, tasks))
+        matched = match(label_set, read_results(source, tasks))
         made_by = {"predictions": str(source), **described(read_record(source), tasks)}
     else:
-        matched = match(truth, _watched(source, truth, watch))
+        matched = match(label_set, _watched(source, label_set, watch))
         made_by = {"predictions": None, **_made_by(source, date)}
     return {
         "date": date,
         "version": __version__,
-        "labels": str(truth.file),
-        "images": len(truth.examples),
-        "lacking": dict(truth.lacking),
+        "labels": str(label_set.file),
+        "images": len(label_set.examples),
+        "lacking": dict(label_set.lacking),
         **made_by,
         "unused": dict(matched.unused),
-        "tasks": {name: figures(each) for name, each in judge(truth, matched, tasks).items()},
+        "tasks": {name: figures(each) for name, each in judge(label_set, matched, tasks).items()},
     }
 
 
-def _watched(classifier: Classifier, truth: Truth, watch: Callable[[Prediction], object]) -> Iterator[Prediction]:
-    for prediction in classifier.classify([example.path for example in truth.examples]):
+def _watched(
+    classifier: Classifier, label_set: LabelSet, watch: Callable[[Prediction], object]
+) -> Iterator[Prediction]:
+    for prediction in classifier.classify([example.path for example in label_set.examples]):
         watch(prediction)
         yield prediction
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from democlass.errors import UsageError
-from democlass.inputs.labels import Truth, same_image
+from democlass.inputs.labels import LabelSet, same_image
 from democlass.results import Prediction
 from democlass.tasks import Task
 
@@ -42,7 +42,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Matched:
-    """The prediction of each example of a truth, in its order, None where there is none.
+    """The prediction of each example of a label set, in its order, None where there is none.
 
     `unused` counts, by reason, the predictions that belong to no example.
     """
@@ -51,10 +51,10 @@ class Matched:
     unused: Counter[str]
 
 
-def match(truth: Truth, predictions: Iterable[Prediction]) -> Matched:
+def match(label_set: LabelSet, predictions: Iterable[Prediction]) -> Matched:
     """Find the prediction of each example, by path. Of several for one image the first that is no error is used."""
-    places = {same_image(example.path): place for place, example in enumerate(truth.examples)}
-    found: list[Prediction | None] = [None] * len(truth.examples)
+    places = {same_image(example.path): place for place, example in enumerate(label_set.examples)}
+    found: list[Prediction | None] = [None] * len(label_set.examples)
     unused: Counter[str] = Counter()
     for prediction in predictions:
         place = None if prediction.path is None else places.get(same_image(prediction.path))
@@ -69,27 +69,27 @@ def match(truth: Truth, predictions: Iterable[Prediction]) -> Matched:
     return Matched(found, unused)
 
 
-def judge(truth: Truth, matched: Matched, tasks: Sequence[Task]) -> dict[str, Judged]:
-    """Put predictions beside a truth; tasks of which no image has both are left out.
+def judge(label_set: LabelSet, matched: Matched, tasks: Sequence[Task]) -> dict[str, Judged]:
+    """Put predictions beside a label set; tasks of which no image has both are left out.
 
     Images that lack one or the other are counted by reason. Raises UsageError where nothing is left.
     """
-    found = {task.name: _judge(truth, matched, task, tasks) for task in tasks}
+    found = {task.name: _judge(label_set, matched, task, tasks) for task in tasks}
     kept = {name: judged for name, judged in found.items() if len(judged.true)}
     if not kept:
         reasons = [f"{task.name}: {count:,} {reason}" for task in tasks
                    for reason, count in found[task.name].lacking.items()]  # fmt: skip
-        reasons += [f"{count:,} rows: {reason}" for reason, count in truth.lacking.items()]
+        reasons += [f"{count:,} rows: {reason}" for reason, count in label_set.lacking.items()]
         reasons += [f"{count:,} predictions {reason}" for reason, count in matched.unused.items()]
         hint = "; relative names in results are relative to the current folder" if matched.unused else ""
-        raise UsageError(f"no image of {truth.file} has both a label and a prediction ({_few(reasons)}){hint}")
+        raise UsageError(f"no image of {label_set.file} has both a label and a prediction ({_few(reasons)}){hint}")
     return kept
 
 
-def _judge(truth: Truth, matched: Matched, task: Task, tasks: Sequence[Task]) -> Judged:
+def _judge(label_set: LabelSet, matched: Matched, task: Task, tasks: Sequence[Task]) -> Judged:
     lacking: Counter[str] = Counter()
     probabilities, true, groups = [], [], []
-    for example, prediction in zip(truth.examples, matched.predictions, strict=True):
+    for example, prediction in zip(label_set.examples, matched.predictions, strict=True):
         if task.name not in example.labels:
             lacking["without a label"] += 1
         elif prediction is None:

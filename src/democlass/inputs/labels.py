@@ -36,7 +36,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Truth:
+class LabelSet:
     """All images of a labels file, in its order, each once; and how many rows lack what, by reason."""
 
     file: Path
@@ -85,7 +85,7 @@ class Names:
         return cls(columns, labels)
 
 
-def read_truth(file: Path, *, root: Path | None = None, names: Names | None = None) -> Truth:
+def read_labels(file: Path, *, root: Path | None = None, names: Names | None = None) -> LabelSet:
     """Read a labels file, CSV or Parquet; paths in it are relative to `root`, or else to its folder.
 
     FairFace's own files are read as they are. An image that several rows name, in whatever spelling of its path, is
@@ -98,7 +98,7 @@ def read_truth(file: Path, *, root: Path | None = None, names: Names | None = No
         rows = _Rows("" if base == "." else base, list(places)[1:], names)
         for row in table.rows(list(places.values())):
             rows.add(row)
-    return Truth(file, rows.examples, rows.lacking, tuple(table.columns))
+    return LabelSet(file, rows.examples, rows.lacking, tuple(table.columns))
 
 
 def same_image(path: str | os.PathLike[str]) -> str:

@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Shape:
+class WriterOptions:
     """What a writer must know of all rows before the first.
 
     `path_bytes`: flat rows have a column for the raw bytes of names. `terminal`: a person's terminal reads the stream,
@@ -48,7 +48,7 @@ class Writer(Protocol):
 class JsonLinesWriter:
     """One JSON object a line."""
 
-    def __init__(self, stream: BinaryIO, shape: Shape) -> None:
+    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
         self._stream = stream
 
     def write(self, prediction: Prediction) -> None:
@@ -62,7 +62,7 @@ class JsonLinesWriter:
 class JsonWriter:
     """One JSON array, one row a line."""
 
-    def __init__(self, stream: BinaryIO, shape: Shape) -> None:
+    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
         self._stream = stream
         self._before = b"[\n"
 
@@ -79,7 +79,7 @@ class JsonWriter:
 class CsvWriter:
     """RFC 4180 with a header, lines ending in a line feed."""
 
-    def __init__(self, stream: BinaryIO, shape: Shape) -> None:
+    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
         self._stream = stream
         self._columns = columns(shape.tasks, path_bytes=shape.path_bytes)
         self._clean = visible if shape.terminal else str
@@ -104,7 +104,7 @@ class ParquetWriter:
 
     _ROWS_A_GROUP = 10_000
 
-    def __init__(self, stream: BinaryIO, shape: Shape) -> None:
+    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
         pa, parquet = _pyarrow()
         names = columns(shape.tasks, path_bytes=shape.path_bytes)
         text = {"path", "status", "error", "path_bytes", *(task.name for task in shape.tasks)}
@@ -169,7 +169,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    writer: Callable[[BinaryIO, Shape], Writer]
+    writer: Callable[[BinaryIO, WriterOptions], Writer]
     read: Callable[[BinaryIO, Sequence[Task]], Iterator[Prediction]]
     flat: bool
     text: bool = True

@@ -27,7 +27,7 @@ from typing import BinaryIO
 
 from democlass.errors import OutputError, WriteError
 from democlass.files import copy_owner_and_mode, sync_folder
-from democlass.output.formats import FORMATS, Format, Shape
+from democlass.output.formats import FORMATS, Format, WriterOptions
 from democlass.output.paths import EXPORT, PARTIAL, RECORD, companion, read_rows
 from democlass.output.paths import refuse_odd_place as refuse_odd_place
 from democlass.output.record import FINISHED, RunRecord
@@ -40,7 +40,7 @@ from democlass.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
-class Intent:
+class WriteMode:
     """What may be done with an output that is already there; `retry_errors` repeats its error rows."""
 
     resume: bool = False
@@ -60,7 +60,7 @@ class Output:
         self,
         path: Path,
         format_: Format,
-        intent: Intent,
+        write_mode: WriteMode,
         tasks: Sequence[Task] = TASKS,
         *,
         warn: Callable[[str], None] = lambda _: None,
@@ -68,7 +68,7 @@ class Output:
         self.path = Path(os.path.realpath(path))  # a link is written through, not replaced
         self._record_path = companion(self.path, RECORD)
         self._format = format_
-        self._intent = intent
+        self._write_mode = write_mode
         self._tasks = tasks
         self._warn = warn
         self._record: RunRecord | None = None
@@ -161,10 +161,10 @@ class Output:
 
     def _read_previous(self) -> RunRecord | None:
         """Return the record of the run to go on with, or None to begin anew; refuse what would surprise."""
-        if self._intent.overwrite:
+        if self._write_mode.overwrite:
             return None
         exists, begun = self.path.exists(), not self._log.is_empty
-        if not self._intent.resume:
+        if not self._write_mode.resume:
             if exists:
                 raise OutputError(f"{self.path} exists: --resume adds to it, --overwrite begins again")
             if begun:
@@ -195,7 +195,7 @@ class Output:
     def _take_up_rows(self, record: RunRecord) -> None:
         """Read the rows that are there, which afterwards are all in the log. Raises OutputError, WriteError."""
         self._rows = RowIndex([(run.rows_before, run.names_relative_to(self.path)) for run in record.runs])
-        retry = self._intent.retry_errors
+        retry = self._write_mode.retry_errors
         if self._rows_are_in_log(record):
             for row in self._log.rows():
                 self._rows.add(row, retry_errors=retry)
@@ -240,7 +240,7 @@ class Output:
         """Write all rows in the output's format and return their tallies."""
         tally = Tally()
         wide = self._format.flat and self._rows.need_path_bytes
-        writer = self._format.writer(stream, Shape(self._tasks, path_bytes=wide))
+        writer = self._format.writer(stream, WriterOptions(self._tasks, path_bytes=wide))
         for row in self._log.rows():
             writer.write(row)
             tally.add(row)

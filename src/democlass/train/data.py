@@ -10,7 +10,7 @@ from pathlib import Path
 
 from democlass.errors import UsageError, WriteError
 from democlass.files import replace_file
-from democlass.inputs.labels import Example, Truth
+from democlass.inputs.labels import Example, LabelSet
 from democlass.names import raw_bytes
 from democlass.tasks import Task
 from democlass.train.checks import check_labels, count_common, listed
@@ -38,7 +38,7 @@ class Labelled:
         return [(self.images[place].path, fault) for place, fault in self.faults.items()]
 
 
-def check_data(train: Truth, choose: Truth, task: Task, warn: Say) -> None:
+def check_data(train: LabelSet, choose: LabelSet, task: Task, warn: Say) -> None:
     """Check labels, and that the files have other images, without decoding any. Raises UsageError."""
     here, there = train.of(task), choose.of(task)
     check_labels(here, task, train.file, warn, lack="the network can't learn them")
@@ -53,20 +53,20 @@ def check_data(train: Truth, choose: Truth, task: Task, warn: Say) -> None:
         )
 
 
-def read_data(truth: Truth, task: Task, read: Reader, *, skip: bool, warn: Say) -> Labelled:
+def read_data(label_set: LabelSet, task: Task, read: Reader, *, skip: bool, warn: Say) -> Labelled:
     """Read all images of a labels file once; leave out those that can't be read if `skip`.
 
     Raises UsageError where one can't be read, or where too few labels are left.
     """
-    examples = truth.of(task)
-    found = Labelled(truth.file, examples, read.faults(examples))
+    examples = label_set.of(task)
+    found = Labelled(label_set.file, examples, read.faults(examples))
     if found.faults:
         names = listed(found.unreadable, len(found.faults))
-        count = f"{len(found.faults):,} of {len(examples):,} images of {truth.file}"
+        count = f"{len(found.faults):,} of {len(examples):,} images of {label_set.file}"
         if not skip:
             raise UsageError(f"{count} can't be read: {names}. Repair them, or leave them out with --skip-unreadable")
         warn(f"{count} can't be read and are left out: {names}")
-        check_labels(found.readable, task, truth.file, warn, lack="all its images are left out")
+        check_labels(found.readable, task, label_set.file, warn, lack="all its images are left out")
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from democlass.errors import UsageError
-from democlass.inputs.labels import Truth
+from democlass.inputs.labels import LabelSet
 from democlass.tasks import Task
 from democlass.train.digests import labels_digest
 from democlass.train.places import Places
@@ -23,8 +23,8 @@ class Order:
     """
 
     task: Task
-    truth: Truth
-    choose: Truth
+    label_set: LabelSet
+    choose: LabelSet
     recipe: Recipe
     out: Path
     init: str = "imagenet"
@@ -58,7 +58,7 @@ class Order:
             raise UsageError(f"--save-every {self.minutes}: it is minutes, 0 or more")
         if self.recipe.feature_weight and self.teacher is None:
             raise UsageError("--feature-weight is for a teacher's features: give --teacher too")
-        inputs = {"LABELS": self.truth.file, "--choose": self.choose.file, "--teacher": self.teacher}
+        inputs = {"LABELS": self.label_set.file, "--choose": self.choose.file, "--teacher": self.teacher}
         self.places.check(inputs, resume=self.resume, overwrite=self.overwrite)
 
     def made_by(self, teacher: str | None) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Order:
         return {
             "task": self.task.name,
             "outputs": list(self.task.labels),
-            "labels": labels_digest(self.truth.of(self.task), self.task),
+            "labels": labels_digest(self.label_set.of(self.task), self.task),
             "choose": labels_digest(self.choose.of(self.task), self.task),
             "skip_unreadable": self.skip_unreadable,
             "network": self.network,

@@ -53,12 +53,12 @@ class Session:
         """
         order, share = self._order, self._share
         task, recipe = order.task, order.recipe
-        check_batch(order.truth.of(task), recipe.batch, share)
+        check_batch(order.label_set.of(task), recipe.batch, share)
         teacher = None if order.teacher is None else Teacher(order.teacher, task, self._warn)
         self._made_by = order.made_by(None if teacher is None else teacher.sha256)
         state = State.load(self._places.state, self._made_by) if order.resume else None
         if state is None:
-            check_data(order.truth, order.choose, task, self._warn)
+            check_data(order.label_set, order.choose, task, self._warn)
         torch.manual_seed(recipe.seed)  # what does not come from a checkpoint begins at random
         network = start(task, order.network, "none" if state else order.init)
         self._require_room(network)
@@ -145,15 +145,16 @@ class Session:
     def _data(self, state: State | None) -> tuple[Labelled, Labelled]:
         """Return the images to train on and to choose by; at the beginning each is read once."""
         order = self._order
-        sets = (order.truth, order.choose)
+        sets = (order.label_set, order.choose)
         if state is not None:
             faults = (state.faults, state.choose_faults)
             one, two = (Labelled(t.file, t.of(order.task), f) for t, f in zip(sets, faults, strict=True))
             return one, two
-        count = sum(len(truth.of(order.task)) for truth in sets)
+        count = sum(len(label_set.of(order.task)) for label_set in sets)
         self.note(f"reading {count:,} images once, to find those that can't be read")
         one, two = (
-            read_data(truth, order.task, self._read, skip=order.skip_unreadable, warn=self._warn) for truth in sets
+            read_data(label_set, order.task, self._read, skip=order.skip_unreadable, warn=self._warn)
+            for label_set in sets
         )
         return one, two
 
@@ -213,7 +214,7 @@ class Session:
         skipped = len(self._train_data.faults) + len(self._choose_data.faults)
         return {
             "task": order.task.title,
-            "data": f"{order.truth.file.name}: {len(trainer.feed.examples):,} images",
+            "data": f"{order.label_set.file.name}: {len(trainer.feed.examples):,} images",
             "chosen on": f"{order.choose.file.name}: {figures['n']:,} images",
             **({"left out": f"{skipped:,} images that can't be read"} if skipped else {}),
             "date": datetime.now(timezone.utc).date().isoformat(),
