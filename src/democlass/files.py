@@ -61,6 +61,18 @@ def copy_owner_and_mode(status: os.stat_result, descriptor: int) -> None:
         return
 
 
+def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Return whether two paths lead to the same file. Symlinks are followed.
+
+    Existing files are compared by device and inode, so that hard links count as the same file. If one is missing, the
+    paths are the same only if both resolve to the same path.
+    """
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):  # ValueError: a name with a NUL character
+        return _resolve(one) == _resolve(other)
+
+
 def is_pipe_or_device(path: Path) -> bool:
     """Tell whether a name leads to a pipe, a socket or a device: somewhere rows can only be streamed to."""
     try:
@@ -119,6 +131,13 @@ class PositionedReader(io.RawIOBase):
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+
+def _resolve(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a name with a NUL character
+        return os.fspath(path)
 
 
 def _change_owner(descriptor: int, user: int, group: int) -> bool:

@@ -12,9 +12,10 @@ from torch import nn
 from democlass.errors import DemoclassError, DeviceError
 from democlass.networks.checkpoints import Checkpoint
 from democlass.networks.fusion import fuse_if_it_works, fusible
+from democlass.networks.normalisation import Normaliser
 from democlass.networks.tuning import computes_natively, fold_batch_norms
 from democlass.settings import Precision
-from democlass.tasks import IMAGENET_MEAN, IMAGENET_STD, SIDE, Geometry, Task
+from democlass.tasks import SIDE, Geometry, Task
 
 ACCELERATOR_BATCH = 64
 
@@ -92,8 +93,7 @@ class Networks:
         self.remarks: list[str] = []
         self._modules = {task.name: self._tuned(self.checkpoints[task.name].build(task), compiled) for task in tasks}
         self._order = {task.name: _canonical_order(task, self.checkpoints[task.name]) for task in tasks}
-        self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        self._normalise = Normaliser(device)
         self._pass_size = self.batch_size
         if device.type == "cpu" and not computes_natively(device, self._dtype):
             self.remarks.append(
@@ -172,8 +172,8 @@ class Networks:
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Copy uint8 N x H x W x 3 to the device; return it normalised, N x 3 x H x W, channels last."""
         # Only cuda keeps a pinned source until its copy is done; on mps such a copy may read what was written since.
-        moved = pixels.to(self.device, non_blocking=self.device.type == "cuda").permute(0, 3, 1, 2)
-        return moved.float().div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
+        moved = pixels.to(self.device, non_blocking=self.device.type == "cuda")
+        return self._normalise(moved).to(self._dtype)
 
     def _tuned(self, network: nn.Module, compiled: bool) -> nn.Module:
         fold_batch_norms(network)
