@@ -25,7 +25,7 @@ from training import (
     load_weights,
     make_faces,
     make_job,
-    one_thread,
+    one_thread,  # noqa: F401 (an autouse fixture)
     run_tiny,
     single_threaded,
     stop_at,
@@ -40,7 +40,7 @@ def faces(tmp_path: Path) -> Path:
 
 
 def test_training_writes_a_checkpoint_with_a_card(faces: Path) -> None:
-    args = train_args(faces, "new.pth", "--float16", "--stages", "32:5:0.05-0.01")
+    args = train_args(faces, "new.pth", "--float16", "--stages", "64:5:0.05-0.01")
     done = run_tiny(*args, variables={"NETWORK": "narrow"})
     assert done.returncode == 0, done.stderr
     assert "validation  accuracy " in done.stderr
@@ -60,8 +60,7 @@ def test_training_writes_a_checkpoint_with_a_card(faces: Path) -> None:
 
 def test_resuming_after_a_kill_reproduces_the_same_weights(faces: Path) -> None:
     whole = make_job(faces, "whole.pth", epochs=20)
-    with one_thread():
-        train(whole)
+    train(whole)
     args = train_args(faces, "killed.pth", "--stages", "32:20:0.05-0.01", "--save-every", "0", "--quiet")
     state = faces / "killed.pth.state"
     process = subprocess.Popen(tiny_command(*args), env=single_threaded(), stderr=subprocess.DEVNULL)
@@ -70,8 +69,7 @@ def test_resuming_after_a_kill_reproduces_the_same_weights(faces: Path) -> None:
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
     messages: list[str] = []
-    with one_thread():
-        train(replace(whole, out=faces / "killed.pth", resume=True), log=messages.append)
+    train(replace(whole, out=faces / "killed.pth", resume=True), log=messages.append)
     assert any(text.startswith("resuming at step") for text in messages)
     assert have_same_weights(faces / "whole.pth", faces / "killed.pth")
 

@@ -14,7 +14,17 @@ from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.train.run import train
 from democlass.train.saving import load_tensors
-from training import MANY_STEPS, TINY, make_faces, make_job, remove_rows, save_teacher, start_tiny, train_args
+from training import (  # noqa: F401 (one_thread is an autouse fixture)
+    MANY_STEPS,
+    TINY,
+    make_faces,
+    make_job,
+    one_thread,
+    remove_rows,
+    save_teacher,
+    start_tiny,
+    train_args,
+)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from democlass.train.augmentation import jitter_colours, random_crop
 from democlass.train.data_loader import TrainLoader, check_batch_size
 from democlass.train.image_reader import ImageReader
 from democlass.train.process_group import ProcessGroup
-from training import GENDER, make_endless_jpeg, make_faces
+from training import GENDER, make_endless_jpeg, make_faces, one_thread  # noqa: F401 (one_thread is an autouse fixture)
 
 
 @pytest.fixture(scope="module")

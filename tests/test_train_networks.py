@@ -17,7 +17,7 @@ from democlass.train.recipe import Recipe, Stage
 from democlass.train.teacher import TeacherOutputs
 from democlass.train.validation import ValidationResult
 from narrow_resnet import NarrowResNet
-from training import GENDER
+from training import GENDER, one_thread  # noqa: F401 (one_thread is an autouse fixture)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])

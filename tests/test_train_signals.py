@@ -25,7 +25,7 @@ from training import (
     make_endless_jpeg,
     make_faces,
     make_job,
-    one_thread,
+    one_thread,  # noqa: F401 (an autouse fixture)
     start_tiny,
     stop_at,
     train_args,
@@ -89,7 +89,7 @@ def test_a_signal_saves_the_finished_steps(faces: Path) -> None:
     assert output.splitlines()[-1] == (
         f"interrupted: {faces / 'new.pth'}.state is saved at step {step:,} of 5,000; --resume continues from it"
     )
-    with one_thread(), pytest.raises(StoppedError):
+    with pytest.raises(StoppedError):
         train(make_job(faces, "same.pth", epochs=1000, save_minutes=1000.0), stop_at(step))
     other = load_tensors(faces / "same.pth.state")
     assert all(are_equal(state[name], other[name]) for name in ("network", "average", "optimizer"))

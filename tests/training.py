@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -109,15 +109,16 @@ def start_tiny(*args: str, variables: dict[str, str] | None = None, **more: Any)
     return subprocess.Popen(tiny_command(*args), env=env, stderr=subprocess.PIPE, text=True, **more)
 
 
-@contextmanager
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute the same numbers as a process of `single_threaded`."""
+    """Make torch use one thread, as the processes of `run_tiny` do: all compute the same numbers.
+
+    Each module of tests that trains imports it. It also saves time: small networks gain nothing from more threads.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
 
 
 def single_threaded(**more: str) -> dict[str, str]:
