@@ -1,10 +1,7 @@
-"""Training from beginning to end: the checkpoint, resuming after a kill, divergence, and options."""
+"""Training from beginning to end: the checkpoint, the state file, divergence, and options."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,15 +18,12 @@ from democlass.train.saving import load_tensors
 from training import (
     GENDER,
     StoppedError,
-    have_same_weights,
     load_weights,
     make_faces,
     make_job,
     one_thread,  # noqa: F401 (an autouse fixture)
     run_tiny,
-    single_threaded,
     stop_at,
-    tiny_command,
     train_args,
 )
 
@@ -56,22 +50,6 @@ def test_training_writes_a_checkpoint_with_a_card(faces: Path) -> None:
     assert load_weights(faces / "new.pth")["conv1.weight"].dtype == torch.float16
     assert load_weights(faces / "new.pth")["bn1.running_var"].dtype == torch.float32
     assert [path.name for path in faces.glob("new.pth*")] == ["new.pth"]
-
-
-def test_resuming_after_a_kill_reproduces_the_same_weights(faces: Path) -> None:
-    whole = make_job(faces, "whole.pth", epochs=20)
-    train(whole)
-    args = train_args(faces, "killed.pth", "--stages", "32:20:0.05-0.01", "--save-every", "0", "--quiet")
-    state = faces / "killed.pth.state"
-    process = subprocess.Popen(tiny_command(*args), env=single_threaded(), stderr=subprocess.DEVNULL)
-    while not state.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
-    messages: list[str] = []
-    train(replace(whole, out=faces / "killed.pth", resume=True), log=messages.append)
-    assert any(text.startswith("resuming at step") for text in messages)
-    assert have_same_weights(faces / "whole.pth", faces / "killed.pth")
 
 
 def test_a_state_of_another_training_is_not_resumed(faces: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.train.run import train
 from democlass.train.saving import load_tensors
+from fork_server import ForkedProcess, ForkServer
 from training import (  # noqa: F401 (one_thread is an autouse fixture)
     MANY_STEPS,
     TINY,
@@ -22,7 +23,7 @@ from training import (  # noqa: F401 (one_thread is an autouse fixture)
     one_thread,
     remove_rows,
     save_teacher,
-    start_tiny,
+    single_threaded,
     train_args,
 )
 
@@ -32,7 +33,13 @@ def faces(tmp_path: Path) -> Path:
     return make_faces(tmp_path)
 
 
-def start_two(*args: str) -> list[subprocess.Popen[str]]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    with ForkServer(single_threaded()) as server:
+        yield server
+
+
+def start_two(server: ForkServer, faces: Path, *args: str) -> list[ForkedProcess]:
     """Start the command as two processes, with the environment of torchrun but without torchrun itself.
 
     torchrun would end one process when the other one ends. test_search_path.py runs the command under torchrun.
@@ -41,52 +48,46 @@ def start_two(*args: str) -> list[subprocess.Popen[str]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [start_tiny(*args, variables={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
+    args = (*train_args(faces, "new.pth"), *args)
+    return [
+        server.start(*args, log=faces / f"log{rank}", **shared, RANK=str(rank), LOCAL_RANK=str(rank))
+        for rank in range(2)
+    ]
 
 
-def wait_for_line(process: subprocess.Popen[str], start: str) -> None:
-    assert process.stderr is not None
-    for line in iter(process.stderr.readline, ""):
-        if line.startswith(start):
-            return
-    pytest.fail(f"the process ended without a line {start!r}")
-
-
-def test_two_processes_share_the_work_and_one_writes(faces: Path) -> None:
+def test_two_processes_share_the_work_and_one_writes(faces: Path, server: ForkServer) -> None:
     remove_rows(faces, "labels", *range(17, 40))
     save_teacher(faces / "teacher.pth")
     (faces / "labels3.png").write_bytes(b"no image")
-    teacher = ("--teacher", str(faces / "teacher.pth"))
-    processes = start_two(*train_args(faces, "new.pth", *teacher, "--skip-unreadable"))
-    first, second = (process.communicate(timeout=120)[1] for process in processes)
-    assert [process.returncode for process in processes] == [0, 0], first + second
-    assert first.count("running the teacher") == first.count("1 of 17 images") == 1
-    assert first.count("step 2, 32 px") == 1 and "step 3, 32 px" not in first  # 16 images are 2 batches
-    assert second == ""
+    first, second = start_two(server, faces, "--teacher", str(faces / "teacher.pth"), "--skip-unreadable")
+    assert [first.wait(), second.wait()] == [0, 0], first.output + second.output
+    output = first.output
+    assert output.count("running the teacher") == output.count("1 of 17 images") == 1
+    assert output.count("step 2, 32 px") == 1 and "step 3, 32 px" not in output  # 16 images are 2 batches
+    assert second.output == ""
     card = load(Location(faces / "new.pth", "test"), TINY).card
     assert card["data"] == "labels.csv: 16 images" and len(card["history"]) == 12
     assert sorted(path.name for path in faces.glob("new.pth*")) == ["new.pth", "new.pth.skipped.csv"]
 
 
-def test_a_signal_to_one_process_ends_both_after_the_same_step(faces: Path) -> None:
-    processes = start_two(*train_args(faces, "new.pth", *MANY_STEPS))
-    wait_for_line(processes[0], "step 5, 32 px")
-    processes[1].send_signal(signal.SIGTERM)
-    first, second = (process.communicate(timeout=60)[1] for process in processes)
-    assert [process.returncode for process in processes] == [1, 143]
-    assert "another process of this training was interrupted" in first
-    assert "new.pth.state is saved at step" in first and "is saved" not in second
+def test_a_signal_to_one_process_ends_both_after_the_same_step(faces: Path, server: ForkServer) -> None:
+    first, second = start_two(server, faces, *MANY_STEPS)
+    first.wait_for_line("step 5, 32 px")
+    second.send_signal(signal.SIGTERM)
+    assert [first.wait(), second.wait()] == [1, 143]
+    assert "another process of this training was interrupted" in first.output
+    assert "new.pth.state is saved at step" in first.output and "is saved" not in second.output
     assert load_tensors(faces / "new.pth.state")["step"] >= 5
 
 
-def test_a_killed_process_does_not_leave_the_other_one_waiting(faces: Path) -> None:
-    processes = start_two(*train_args(faces, "new.pth", *MANY_STEPS))
-    wait_for_line(processes[0], "step 5, 32 px")
-    processes[1].kill()
-    first, _ = (process.communicate(timeout=60)[1] for process in processes)
-    assert processes[0].returncode == 1
-    assert first.splitlines()[-1].endswith("another process of this training ended early: see its error message")
-    assert "Traceback" not in first
+def test_a_killed_process_does_not_leave_the_other_one_waiting(faces: Path, server: ForkServer) -> None:
+    first, second = start_two(server, faces, *MANY_STEPS)
+    first.wait_for_line("step 5, 32 px")
+    second.send_signal(signal.SIGKILL)
+    assert [first.wait(), second.wait()] == [1, -signal.SIGKILL]
+    last_line = first.output.splitlines()[-1]
+    assert last_line.endswith("another process of this training ended early: see its error message")
+    assert "Traceback" not in first.output
 
 
 @pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "many"), ("MASTER_ADDR", None)])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from conftest import TinyNetwork, environment
 from democlass.train.run import train
 from democlass.train.saving import load_tensors
 from democlass.train.signals import defer_signals
+from fork_server import ForkServer
 from training import (
     MANY_STEPS,
     StoppedError,
@@ -26,7 +28,7 @@ from training import (
     make_faces,
     make_job,
     one_thread,  # noqa: F401 (an autouse fixture)
-    start_tiny,
+    single_threaded,
     stop_at,
     train_args,
 )
@@ -35,6 +37,12 @@ from training import (
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
     return make_faces(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    with ForkServer(single_threaded()) as server:
+        yield server
 
 
 def are_equal(one: Any, other: Any) -> bool:
@@ -72,21 +80,36 @@ def raise_interrupt(*_: Any, **__: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def test_a_signal_saves_the_finished_steps(faces: Path) -> None:
-    process = start_tiny(*train_args(faces, "new.pth", *MANY_STEPS), start_new_session=True)
-    assert process.stderr is not None
-    lines = [line for line, _ in zip(iter(process.stderr.readline, ""), range(2), strict=False)]
-    assert lines[1].startswith("step 5, 32 px")
+def test_resuming_after_a_kill_reproduces_the_same_weights(faces: Path, server: ForkServer) -> None:
+    whole = make_job(faces, "whole.pth", epochs=20)
+    train(whole)
+    args = train_args(faces, "killed.pth", "--stages", "32:20:0.05-0.01", "--save-every", "0", "--quiet")
+    state = faces / "killed.pth.state"
+    process = server.start(*args, log=faces / "log")
+    deadline = time.monotonic() + 120
+    while not state.exists():
+        assert time.monotonic() < deadline, process.output
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
+    messages: list[str] = []
+    train(replace(whole, out=faces / "killed.pth", resume=True), log=messages.append)
+    assert any(text.startswith("resuming at step") for text in messages)
+    assert have_same_weights(faces / "whole.pth", faces / "killed.pth")
+
+
+def test_a_signal_saves_the_finished_steps(faces: Path, server: ForkServer) -> None:
+    process = server.start(*train_args(faces, "new.pth", *MANY_STEPS), log=faces / "log")
+    process.wait_for_line("step 5, 32 px")
     assert not (faces / "new.pth.state").exists()
     os.killpg(process.pid, signal.SIGTERM)
-    output = process.communicate(timeout=60)[1]
-    assert process.returncode == 143
+    assert process.wait() == 143
     assert_all_end(process.pid)
     assert not (faces / "new.pth.lock").exists()
 
     state = load_tensors(faces / "new.pth.state")
     step = state["step"]
-    assert output.splitlines()[-1] == (
+    assert process.output.splitlines()[-1] == (
         f"interrupted: {faces / 'new.pth'}.state is saved at step {step:,} of 5,000; --resume continues from it"
     )
     with pytest.raises(StoppedError):
@@ -122,27 +145,26 @@ def test_a_signal_during_a_step_is_handled_after_the_step(faces: Path) -> None:
     assert have_same_weights(faces / "new.pth", faces / "whole.pth")
 
 
-def test_a_signal_before_the_first_step_saves_nothing(faces: Path) -> None:
+def test_a_signal_before_the_first_step_saves_nothing(faces: Path, server: ForkServer) -> None:
     (faces / "labels.csv").unlink()
     os.mkfifo(faces / "labels.csv")
-    process = start_tiny(*train_args(faces, "new.pth"))
+    process = server.start(*train_args(faces, "new.pth"), log=faces / "log")
     with (faces / "labels.csv").open("w"):  # blocks until the process opens the pipe
         process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=60)[1]
-    assert process.returncode == 143
-    assert output == "interrupted before the first step: nothing to save\n"
+        assert process.wait() == 143
+    assert process.output == "interrupted before the first step: nothing to save\n"
 
 
-def test_a_slow_image_does_not_delay_an_interruption(faces: Path) -> None:
+def test_a_slow_image_does_not_delay_an_interruption(faces: Path, server: ForkServer) -> None:
     make_endless_jpeg(faces / "labels3.png")
-    process = start_tiny(*train_args(faces, "new.pth"), start_new_session=True)
-    assert process.stderr is not None and process.stderr.readline().startswith("reading all 56 images")
+    process = server.start(*train_args(faces, "new.pth"), log=faces / "log")
+    process.wait_for_line("reading all 56 images")
     while len(processes_of(process.pid)) < 2:  # until there is a decoder
         time.sleep(0.01)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=30)[1]
-    assert (process.returncode, output) == (130, "interrupted before the first step: nothing to save\n")
+    assert process.wait() == 130
+    assert process.output.splitlines()[1:] == ["interrupted before the first step: nothing to save"]
     assert_all_end(process.pid)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import democlass.tasks
 
@@ -25,8 +25,17 @@ def make_network(outputs: int) -> nn.Module:
     return TinyNetwork(outputs)
 
 
-if __name__ == "__main__":
+def replace_networks() -> None:
+    """Change the task table. Call this before anything is imported that copies the table."""
     democlass.tasks.TASKS = tuple(replace(task, network=make_network) for task in democlass.tasks.TASKS)
+
+
+def main(*args: str) -> NoReturn:
     from democlass.cli import main
 
+    main(args or None)
+
+
+if __name__ == "__main__":
+    replace_networks()
     main()

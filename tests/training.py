@@ -93,20 +93,12 @@ def train_args(faces: Path, out: str | Path, *more: str) -> list[str]:
     return ["train", "gender", *files, "--out", str(faces / out), *OPTIONS, *more]
 
 
-def tiny_command(*args: str) -> list[str]:
-    return [sys.executable, str(COMMAND), *args]
-
-
 def run_tiny(*args: str, variables: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run the command with tiny networks."""
     env = single_threaded(**(variables or {}))
-    return subprocess.run(tiny_command(*args), env=env, capture_output=True, text=True, timeout=120, **more)
-
-
-def start_tiny(*args: str, variables: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:
-    """Start the command with tiny networks."""
-    env = single_threaded(**(variables or {}))
-    return subprocess.Popen(tiny_command(*args), env=env, stderr=subprocess.PIPE, text=True, **more)
+    return subprocess.run(
+        [sys.executable, str(COMMAND), *args], env=env, capture_output=True, text=True, timeout=120, **more
+    )
 
 
 @pytest.fixture(autouse=True)
