@@ -29,7 +29,7 @@ from democlass.inputs.local import Walk, find
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import Output, WriteMode
+from democlass.output.single import FileSink, WriteMode
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 
@@ -60,7 +60,7 @@ def run(out: Path, count: int, write_mode: WriteMode, *, stop_after: int | None 
     """Run as the command does, over so many names, and return how many rows were written."""
     options = {"batch_size": 8, "min_confidence": 0.0}
     record = RunRecord(out.suffix[1:], checkpoints={}, options=options, runs=[RunInfo.of(1, [], [])])
-    with closing(Output(out, FORMATS[out.suffix[1:]], write_mode)) as output:
+    with closing(FileSink(out, FORMATS[out.suffix[1:]], write_mode)) as output:
         output.begin(record)
         left = NameList(output.remaining(names(count)))
         for number, name in enumerate(left):

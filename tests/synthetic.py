@@ -12,7 +12,7 @@ from typing import Any
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import Output, WriteMode
+from democlass.output.single import FileSink, WriteMode
 from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
@@ -52,7 +52,7 @@ def run(
 ) -> tuple[list[str], Tally | None]:
     """Run as the command does; return what was classified, and the tally unless it stopped after so many rows."""
     format_name = out.suffix[1:]
-    with closing(Output(out, FORMATS[format_name], write_mode, warn=warn)) as output:
+    with closing(FileSink(out, FORMATS[format_name], write_mode, warn=warn)) as output:
         output.begin(new or record(format_name))
         done: list[str] = []
         for name in output.remaining(names):

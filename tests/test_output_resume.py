@@ -19,7 +19,7 @@ from democlass.output.formats import FORMATS
 from democlass.output.paths import read_rows
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import Output
+from democlass.output.single import FileSink
 from democlass.results import Prediction
 from democlass.tasks import TASKS
 from synthetic import OVERWRITE, RESUME, RETRY, beside, predict, record, run
@@ -175,7 +175,7 @@ def test_a_log_that_lost_rows_is_told_of_where_nothing_else_has_them(here: Path)
 
 def test_what_is_put_in_the_place_of_the_output_meanwhile_is_not_overwritten(here: Path) -> None:
     out = here / "r.csv"
-    with closing(Output(out, FORMATS["csv"], RESUME)) as output:
+    with closing(FileSink(out, FORMATS["csv"], RESUME)) as output:
         output.begin(record("csv"))
         output.write(predict("a.jpg"))
         out.write_text("another's")

@@ -15,7 +15,7 @@ import pytest
 from democlass.errors import OutputError, WriteError
 from democlass.output.formats import FORMATS
 from democlass.output.paths import read_rows
-from democlass.output.single import Output, WriteMode, refuse_odd_place
+from democlass.output.single import FileSink, WriteMode, refuse_odd_place
 from democlass.tasks import TASKS
 from synthetic import OVERWRITE, RESUME, predict, record, run
 
@@ -72,7 +72,7 @@ def test_the_longest_name_is_written_and_a_longer_one_is_refused_first(tmp_path:
 def test_a_folder_in_the_place_of_a_file_beside_is_refused_first(suffix: str, tmp_path: Path) -> None:
     (tmp_path / f"r.csv{suffix}").mkdir()
     with pytest.raises(OutputError, match=f"r.csv{suffix} is a folder"):
-        Output(tmp_path / "r.csv", FORMATS["csv"], WriteMode())
+        FileSink(tmp_path / "r.csv", FORMATS["csv"], WriteMode())
 
 
 DAMAGED = {
@@ -124,7 +124,7 @@ def test_a_full_disk_while_rows_are_taken_over_is_told_as_such(tmp_path: Path) -
 
 def test_a_record_of_an_unknown_format_of_rows_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
-    with closing(Output(out, FORMATS["csv"], WriteMode())) as output:
+    with closing(FileSink(out, FORMATS["csv"], WriteMode())) as output:
         output.begin(record("xlsx"))
         output.write(predict("a.jpg"))
         output.finish(Counter())

@@ -67,7 +67,7 @@ from contextlib import closing
 from pathlib import Path
 from conftest import tiny_tasks
 from democlass.classifier import Classifier
-from democlass.output.single import WriteMode, Output
+from democlass.output.single import FileSink, WriteMode
 from democlass.pipeline import run
 from democlass.output.record import RunRecord
 from democlass.inputs.local import Walk, find
@@ -77,9 +77,9 @@ from democlass.output.formats import FORMATS
 folder, weights, out = map(Path, sys.argv[1:])
 tasks = tiny_tasks()
 classifier = Classifier.load(weights=weights, tasks=tasks, device="cpu")
-with closing(Output(out, FORMATS[out.suffix[1:]], WriteMode(), tasks)) as output:
+with closing(FileSink(out, FORMATS[out.suffix[1:]], WriteMode(), tasks)) as output:
     names = list(find([str(folder)], Walk(), Counter()))
-    output.begin(RunRecord.of(classifier, out.suffix[1:]))
+    output.begin(RunRecord.of(classifier.networks, classifier.settings, out.suffix[1:]))
     run(output.remaining(names), classifier, output.write, Tally())
     print(output.finish(Counter()).classified, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -20,7 +20,8 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.fixture
 def record(tiny: Callable[..., Classifier]) -> RunRecord:
-    return RunRecord.of(tiny(batch_size=4, min_confidence=0.5), "csv")
+    classifier = tiny(batch_size=4, min_confidence=0.5)
+    return RunRecord.of(classifier.networks, classifier.settings, "csv")
 
 
 def test_it_holds_all_that_numbers_depend_on(record: RunRecord) -> None:

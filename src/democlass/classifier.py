@@ -16,12 +16,13 @@ import torch
 from PIL import Image
 
 from democlass.errors import UsageError
-from democlass.images.decode import Input, Pixels
+from democlass.images.decode import Pixels
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import Loaded, default_workers, load
 from democlass.images.ordered import ordered
+from democlass.inputs.item import Item, Source
 from democlass.networks.arguments import by_task, check_labels, check_paths, check_tasks
-from democlass.networks.batches import cut_into_chunks, predict
+from democlass.networks.batches import predict, split_into_chunks
 from democlass.networks.checkpoints import load as load_checkpoint
 from democlass.networks.locations import Location, locate
 from democlass.networks.networks import Networks, pick_device, quickest_precision
@@ -188,7 +189,7 @@ class Classifier:
                 warn(remark)
         return cls(networks, settings, decoder, workers=workers)
 
-    def classify(self, inputs: Iterable[Input]) -> Generator[Prediction, None, None]:
+    def classify(self, inputs: Iterable[Item | Source]) -> Generator[Prediction, None, None]:
         """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
 
         Inputs are paths, encoded images (bytes), PIL images, and numpy RGB uint8 H x W x 3. They are taken a few
@@ -205,12 +206,12 @@ class Classifier:
         with ExitStack() as stack:
             ahead = size * streams + self.workers
             loaded = stack.enter_context(
-                closing(load(inputs, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
+                closing(load(map(Item.of, inputs), decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
             )
-            for predictions in stack.enter_context(closing(self._predicted(cut_into_chunks(loaded, size)))):
+            for predictions in stack.enter_context(closing(self._predicted(split_into_chunks(loaded, size)))):
                 yield from predictions
 
-    def _decode_until(self, cancellation: Cancellation) -> Callable[[Input], Pixels]:
+    def _decode_until(self, cancellation: Cancellation) -> Callable[[Source], Sequence[Pixels]]:
         """Return how to decode for one run, which the cancellation ends without touching other runs."""
         decode = self.decode
         if not isinstance(decode, Isolated):

@@ -27,7 +27,7 @@ from democlass.inputs.compact import NameList
 from democlass.inputs.local import STANDARD_INPUT, find, read_names
 from democlass.output.formats import FORMATS, WriterOptions, format_of, require
 from democlass.output.paths import refuse_inputs
-from democlass.output.single import Output, refuse_odd_place
+from democlass.output.single import FileSink, refuse_odd_place
 from democlass.output.tally import Tally
 from democlass.results import Prediction, needs_path_bytes
 from democlass.tasks import TASKS
@@ -180,13 +180,13 @@ def _to_file(job: Job, out: Path) -> int:
         out.suffix.lower() in each.suffixes for each in FORMATS.values()
     ):
         console.warn(f"{out} gets {format_.name}, whatever its suffix says")
-    with closing(Output(out, format_, job.options.write_mode(), warn=console.warn)) as output:
+    with closing(FileSink(out, format_, job.options.write_mode(), warn=console.warn)) as output:
         names = job.names(lazy=True) if output.previous is None else job.find()
         refuse_inputs([out, job.options.errors], job.sources, names if isinstance(names, NameList) else ())
         classifier = job.load(previous=output.previous)
         job.refuse_image(names)
         command = [Path(sys.argv[0]).name.replace("__main__.py", "classify"), *sys.argv[1:]]
-        output.begin(RunRecord.of(classifier, format_.name, command=command, sources=job.sources))
+        output.begin(RunRecord.of(classifier.networks, classifier.settings, format_.name, command=command, sources=job.sources))
         with tell(f"interrupted: what is classified is kept beside {output.path}; --resume goes on from there"):
             if output.previous is not None:  # of the names found, only those without a row are kept
                 left = output.remaining(names)

@@ -19,8 +19,8 @@ from democlass.errors import ImageError
 from democlass.images.messages import CONTENT, ERROR, PIXELS, READY, receive, send
 
 if TYPE_CHECKING:
-    from democlass.images.decode import Input
     from democlass.images.decoding import Decoding
+    from democlass.inputs.item import Source
 
 _MOST_CONTENT = 2**40
 """Bytes of a request; the parent is trusted."""
@@ -49,13 +49,13 @@ def main(decoding: str, timeout: float) -> None:
                 send(connection, *answer)
 
 
-def _answer(decode: Decoding, source: Input) -> tuple[bytes, bytes]:
+def _answer(decode: Decoding, source: Source) -> tuple[bytes, bytes]:
+    from democlass.images.face_pixels import pack_faces
+
     try:
-        pixels = decode(source)
+        return PIXELS, pack_faces(decode(source))
     except ImageError as error:
         return ERROR, json.dumps(str(error).split(": ", 1)).encode()
-    frames = {id(frame): frame for frame in pixels.values()}
-    return PIXELS, b"".join(frame.tobytes() for frame in frames.values())
 
 
 def _ignore_signals_to_the_group() -> None:

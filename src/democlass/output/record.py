@@ -14,7 +14,7 @@ from democlass.output.run_info import RunInfo, now
 from democlass.settings import Settings
 
 if TYPE_CHECKING:
-    from democlass.classifier import Classifier
+    from democlass.networks.networks import Networks
 
 RUNNING, FINISHED = "running", "finished"
 
@@ -51,9 +51,15 @@ class RunRecord:
 
     @classmethod
     def of(
-        cls, classifier: Classifier, format_name: str, *, command: Sequence[str] = (), sources: Sequence[str] = ()
+        cls,
+        networks: Networks,
+        settings: Settings,
+        format_name: str,
+        *,
+        command: Sequence[str] = (),
+        sources: Sequence[str] = (),
     ) -> RunRecord:
-        """Return the record of a run that begins; `command` and `sources` are the words that started it."""
+        """Return the record of a run that begins; `command` and `sources` are the command line that started it."""
         import torch
 
         return cls(
@@ -65,9 +71,9 @@ class RunRecord:
                     "labels": list(checkpoint.labels),
                     "temperature": checkpoint.temperature,
                 }
-                for name, checkpoint in classifier.networks.checkpoints.items()
+                for name, checkpoint in networks.checkpoints.items()
             },
-            options=asdict(classifier.settings) | {"precision": classifier.networks.precision.value},
+            options=asdict(settings) | {"precision": networks.precision.value},
             runs=[RunInfo.of(torch.get_num_threads(), command, sources)],
         )
 
