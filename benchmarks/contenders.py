@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from typing import Any
 from reference import Reference
 
 from democlass.classifier import Classifier
+from democlass.inputs.item import Item
 from democlass.output.formats import CsvWriter, WriterOptions
+from democlass.output.record import RunRecord
+from democlass.output.stream import StreamSink
 from democlass.output.tally import Tally
 from democlass.pipeline import run
 
@@ -57,7 +61,10 @@ def ours(classifier: Classifier) -> Contender:
         clock.reset()
         decoders = getattr(classifier.decode, "pids", ())
         decoding, own, began = sum(map(_cpu, decoders)), time.process_time(), time.perf_counter()
-        run(map(str, paths), classifier, CsvWriter(io.BytesIO(), WriterOptions()).write, Tally())
+        stream = io.BytesIO()
+        with closing(StreamSink(stream, lambda: CsvWriter(stream, WriterOptions()))) as sink:
+            sink.begin(RunRecord.of(classifier.networks, classifier.settings, "csv"))
+            run(map(Item.of, paths), classifier, sink, Tally())
         wall = time.perf_counter() - began
         return Spent(
             wall,

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np  # noqa: F401 (as the command has it, so that its size is no part of what is measured)
 
-from democlass.inputs.compact import NameList
+from democlass.inputs.item import Item, ItemList
 from democlass.inputs.local import Walk, find
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
@@ -53,7 +53,7 @@ def predict(name: str, number: int, *, mended: bool) -> Prediction:
         whole = sum(weights)
         probabilities = {label: weight / whole for label, weight in zip(task.labels, weights, strict=True)}
         outcomes[task.name] = Outcome.choose(probabilities)
-    return Prediction(name, outcomes)
+    return Prediction.of_image(name, outcomes)
 
 
 def run(out: Path, count: int, write_mode: WriteMode, *, stop_after: int | None = None) -> int:
@@ -62,11 +62,11 @@ def run(out: Path, count: int, write_mode: WriteMode, *, stop_after: int | None 
     record = RunRecord(out.suffix[1:], checkpoints={}, options=options, runs=[RunInfo.of(1, [], [])])
     with closing(FileSink(out, FORMATS[out.suffix[1:]], write_mode)) as output:
         output.begin(record)
-        left = NameList(output.remaining(names(count)))
-        for number, name in enumerate(left):
+        left = ItemList(output.remaining(map(Item.of, names(count))))
+        for number, item in enumerate(left):
             if number == stop_after:
                 return number
-            output.write(predict(name, number, mended=write_mode.retry_errors))
+            output.write(predict(str(item.name), number, mended=write_mode.retry_errors))
         output.finish(Counter())
     return len(left)
 
@@ -74,7 +74,7 @@ def run(out: Path, count: int, write_mode: WriteMode, *, stop_after: int | None 
 def measure(step: str, out: Path, count: int) -> int:
     """Do one step and return how many rows or names it took."""
     if step == "search a folder":
-        return len(NameList(find([str(out.with_name("files"))], Walk(), Counter())))
+        return len(ItemList(find([str(out.with_name("files"))], Walk(), Counter())))
     if step == "from the start":
         return run(out, count, WriteMode(overwrite=True))
     if step == "repeat errors":

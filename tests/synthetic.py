@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
@@ -31,7 +32,7 @@ def predict(name: str, edition: int = 0) -> Prediction:
         outcomes[task.name] = Outcome.choose(
             {label: weight / sum(weights) for label, weight in zip(task.labels, weights, strict=True)}
         )
-    return Prediction(name, outcomes)
+    return Prediction.of_image(name, outcomes)
 
 
 def record(format_name: str, sources: Sequence[str] = (), **changes: Any) -> RunRecord:
@@ -55,11 +56,11 @@ def run(
     with closing(FileSink(out, FORMATS[format_name], write_mode, warn=warn)) as output:
         output.begin(new or record(format_name))
         done: list[str] = []
-        for name in output.remaining(names):
+        for item in output.remaining(map(Item.of, names)):
             if len(done) == stop_after:
                 return done, None
-            output.write(answer(name))
-            done.append(name)
+            output.write(answer(str(item.name)))
+            done.append(str(item.name))
         return done, output.finish(Counter())
 
 

@@ -24,7 +24,7 @@ def names_in(out: Path) -> list[str]:
 def test_a_pattern_then_the_folder_under_other_names(classify: Run, photos: Path, tmp_path: Path) -> None:
     first = classify("batch", "photos/**/*.jpg", "photos/*.gif", "--out", "r.csv", "--quiet")
     assert first.returncode == 3  # the pattern that matches nothing is an error row
-    assert first.stderr.decode() == "warning: photos/*.gif matches nothing\n"
+    assert first.stderr.decode() == "warning: no file matches photos/*.gif\n"
     rows = ["photos/a.jpg", "photos/b.jpg", "photos/d.jpg", "photos/within/f.jpg", "photos/*.gif"]
     assert names_in(tmp_path / "r.csv") == rows
     (tmp_path / "r.csv").chmod(0o600)
@@ -67,16 +67,32 @@ def test_a_damaged_record_is_refused_in_one_line(record: str, classify: Run, pho
     assert result.stderr.count(b"\n") == 1 and b"__init__" not in result.stderr
 
 
-def test_an_image_is_never_replaced_by_an_output(classify: Run, photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["photos/a.jpg", "--out", "photos/a.jpg"],
+        ["link.jpg", "--out", "photos/a.jpg"],
+        ["photos", "--out", "photos/a.jpg"],
+        ["photos", "--out", "link.csv"],
+        ["photos", "--out", "new.csv", "--errors", "photos/a.jpg"],
+        ["photos", "--out", "new.csv", "--errors", "link.csv"],
+        ["photos/b.jpg", "-", "--out", "photos/a.jpg"],
+        ["-", "--errors", "link.csv"],
+    ],
+)
+def test_an_image_is_never_replaced_by_an_output(words: list[str], classify: Run, photos: Path, tmp_path: Path) -> None:
     before = (photos / "a.jpg").read_bytes()
     (tmp_path / "link.jpg").symlink_to(photos / "a.jpg")
-    named = ["--out", "photos/a.jpg", "--format", "csv", "--overwrite"]
-    for words in (
-        ["photos/a.jpg", *named],
-        ["link.jpg", *named],
-        ["photos", *named],
-        ["photos", "--out", "new.csv", "--errors", "photos/a.jpg", "--overwrite"],
-    ):
-        refused = classify("batch", *words)
-        assert refused.returncode == 2 and b"a.jpg is one of the images" in refused.stderr, refused.stderr
-        assert (photos / "a.jpg").read_bytes() == before
+    (tmp_path / "link.csv").symlink_to(photos / "a.jpg")
+    refused = classify("batch", *words, "--format", "csv", "--overwrite", input=b"photos/c.png\nphotos/a.jpg\n")
+    assert refused.returncode == 2 and b" is one of the images" in refused.stderr, refused.stderr
+    assert (photos / "a.jpg").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--out", "--errors"])
+def test_a_checkpoint_of_the_run_is_never_replaced(option: str, classify: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "race.pth").write_bytes(b"a checkpoint")
+    words = ["--race-checkpoint", "race.pth", option, "race.pth", "--format", "csv", "--overwrite"]
+    refused = classify("batch", "photos", *words)
+    assert refused.returncode == 2 and b"race.pth is one of the checkpoints" in refused.stderr, refused.stderr
+    assert (tmp_path / "race.pth").read_bytes() == b"a checkpoint"

@@ -28,7 +28,9 @@ def outcome(label: str, probability: float, place: int) -> Outcome:
 
 
 def prediction(path: str, race: str, probability: float = 0.75) -> Prediction:
-    return Prediction(path, {"gender": outcome("Female", probability, 0), "race": outcome(race, probability, 1)})
+    return Prediction.of_image(
+        path, {"gender": outcome("Female", probability, 0), "race": outcome(race, probability, 1)}
+    )
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ CLEVER = "<b>&'\"clever.jpg"
 
 def prediction(path: str, gender: float, race: str = "White") -> Prediction:
     others = dict.fromkeys(RACE.labels, 0.1 / 5)
-    return Prediction(
+    return Prediction.of_image(
         path,
         {
             "gender": Outcome.choose({"Female": gender, "Male": 1 - gender}),

@@ -27,7 +27,7 @@ REFERENCE = {
 
 
 def assert_as_torchvision(image: Image.Image) -> None:
-    together = prepare(image, list(Geometry))
+    (together,) = prepare(image, list(Geometry))
     for kind in Geometry:
         expected = np.asarray(REFERENCE[kind](image))
         assert np.array_equal(together[kind], expected), (kind, image.size)
@@ -91,7 +91,7 @@ def test_an_unknown_pillow_is_left_to_resize_twice(wall: Image.Image, monkeypatc
 def test_a_jpeg_file_to_the_bit(size: tuple[int, int], options: dict[str, Any], wall: Image.Image) -> None:
     stream = io.BytesIO()
     wall.crop((100, 100, 100 + size[0], 100 + size[1])).save(stream, "JPEG", **options)
-    together = prepare(stream.getvalue(), list(Geometry))
+    (together,) = prepare(stream.getvalue(), list(Geometry))
     with Image.open(stream) as image:
         rgb = image.convert("RGB")
     for kind in Geometry:

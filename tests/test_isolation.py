@@ -22,6 +22,7 @@ from democlass.errors import CancelledError, DemoclassError, ImageError, UsageEr
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import load
 from democlass.images.messages import READY, send
+from democlass.inputs.item import Item
 from democlass.tasks import Geometry
 from hostile import endless_jpeg
 from processes import eventually, is_there, seconds_used, state_of
@@ -72,15 +73,16 @@ def stuck(photos: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["a.jpg", "c.png"])
 def test_pixels_are_the_same(name: str, isolated: Isolated, photos: Path) -> None:
-    for geometry, pixels in BOTH(photos / name).items():
-        assert np.array_equal(isolated(photos / name)[geometry], pixels)
+    (expected,), (face,) = BOTH(photos / name), isolated(photos / name)
+    for geometry, pixels in expected.items():
+        assert np.array_equal(face[geometry], pixels)
 
 
 def test_a_square_image_travels_once_and_serves_both_geometries(isolated: Isolated, photos: Path) -> None:
     Image.linear_gradient("L").save(photos / "square.png")
-    answer = isolated(photos / "square.png")
+    (answer,) = isolated(photos / "square.png")
     assert np.array_equal(answer[Geometry.SQUASH], answer[Geometry.CENTRE_CROP])
-    assert np.array_equal(answer[Geometry.SQUASH], BOTH(photos / "square.png")[Geometry.SQUASH])
+    assert np.array_equal(answer[Geometry.SQUASH], BOTH(photos / "square.png")[0][Geometry.SQUASH])
 
 
 def test_errors_are_the_same(isolated: Isolated, tmp_path: Path) -> None:
@@ -95,14 +97,14 @@ def test_errors_are_the_same(isolated: Isolated, tmp_path: Path) -> None:
 
 def test_an_encoded_image_is_sent_to_a_child_too(isolated: Isolated, photos: Path) -> None:
     content = (photos / "a.jpg").read_bytes()
-    assert np.array_equal(isolated(content)[Geometry.SQUASH], BOTH(content)[Geometry.SQUASH])
+    assert np.array_equal(isolated(content)[0][Geometry.SQUASH], BOTH(content)[0][Geometry.SQUASH])
     assert len(isolated.pids) == 1
     with pytest.raises(ImageError, match="truncated"):
         isolated(content[:5000])
 
 
 def test_what_is_decoded_already_is_cut_here(isolated: Isolated, portrait: Image.Image) -> None:
-    assert np.array_equal(isolated(portrait)[Geometry.SQUASH], BOTH(portrait)[Geometry.SQUASH])
+    assert np.array_equal(isolated(portrait)[0][Geometry.SQUASH], BOTH(portrait)[0][Geometry.SQUASH])
     assert isolated.pids == []
 
 
@@ -115,7 +117,7 @@ def test_settings_reach_the_child(photos: Path) -> None:
 def test_pillows_own_limit_is_raised_in_the_child_too(tmp_path: Path) -> None:
     Image.new("1", (14_000, 13_000)).save(tmp_path / "large.png")  # Pillow's own limit is 179 million
     with closing(Isolated(Decoding((Geometry.SQUASH,), max_pixels=200_000_000))) as decode:
-        assert decode(tmp_path / "large.png")[Geometry.SQUASH].shape == (224, 224, 3)
+        assert decode(tmp_path / "large.png")[0][Geometry.SQUASH].shape == (224, 224, 3)
 
 
 def test_a_child_that_is_killed_while_idle_is_replaced(isolated: Isolated, photos: Path) -> None:
@@ -125,14 +127,14 @@ def test_a_child_that_is_killed_while_idle_is_replaced(isolated: Isolated, photo
     for child in killed:
         os.kill(child, signal.SIGKILL)
     eventually(lambda: not any(map(is_there, killed)))
-    assert np.array_equal(isolated(photos / "a.jpg")[Geometry.SQUASH], before[Geometry.SQUASH])
+    assert np.array_equal(isolated(photos / "a.jpg")[0][Geometry.SQUASH], before[0][Geometry.SQUASH])
     assert not set(isolated.pids) & set(killed)
 
 
 def test_a_file_that_crashes_the_decoder_is_an_error_and_the_others_are_read(strange: Isolated, photos: Path) -> None:
     (photos / "crash.jpg").touch()
     names = [str(photos / name) for name in ("a.jpg", "crash.jpg", "b.jpg", "crash.jpg", "c.png")]
-    answers = [pixels for _, pixels in load(names, strange, workers=2, ahead=4)]
+    answers = [pixels for _, pixels in load(map(Item.of, names), strange, workers=2, ahead=4)]
     reasons = [answer.reason if isinstance(answer, ImageError) else None for answer in answers]
     assert reasons == [None, "the decoder crashed", None, "the decoder crashed", None]
 
@@ -221,7 +223,7 @@ def test_a_cancellation_ends_its_own_calls_and_no_others(strange: Isolated, stuc
 def test_closing_ends_all_calls_and_children_at_once(strange: Isolated, stuck: Path, photos: Path) -> None:
     def wait() -> None:
         with pytest.raises(CancelledError):
-            list(load([stuck] * 6, strange, workers=2, ahead=3))
+            list(load([Item.of(stuck)] * 6, strange, workers=2, ahead=3))
 
     waiting = threading.Thread(target=wait)
     waiting.start()
@@ -239,7 +241,7 @@ def test_closing_ends_all_calls_and_children_at_once(strange: Isolated, stuck: P
 def test_a_loader_that_is_closed_does_not_wait_for_its_decoders(strange: Isolated, stuck: Path, photos: Path) -> None:
     cancellation = Cancellation()
     stream = load(
-        [photos / "a.jpg", *[stuck] * 6],
+        map(Item.of, [photos / "a.jpg", *[stuck] * 6]),
         lambda source: strange(source, cancellation),
         workers=2,
         ahead=3,
@@ -300,6 +302,7 @@ import os, sys, threading
 sys.path[:0] = [{str(REPOSITORY / "src")!r}]
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import load
+from democlass.inputs.item import Item
 from democlass.tasks import Geometry
 decode = Isolated(Decoding((Geometry.SQUASH,)), command=[sys.executable, "-c", {CHILD!r}])
 def say(*words): print(*words, flush=True)
@@ -342,7 +345,8 @@ threading.Event().wait()
 def test_a_program_that_ends_with_a_run_unfinished_does_not_wait_for_it(stuck: Path, photos: Path) -> None:
     code = """
 cancellation = Cancellation()
-stream = load([sys.argv[1], *[sys.argv[2]] * 9], lambda name: decode(name, cancellation), workers=2, ahead=9)
+items = map(Item.of, [sys.argv[1], *[sys.argv[2]] * 9])
+stream = load(items, lambda name: decode(name, cancellation), workers=2, ahead=9)
 next(stream)
 say(*decode.pids)
 while os.path.getsize(sys.argv[2]) < 2: pass
@@ -357,14 +361,14 @@ raise ValueError("of the program")
 
 def test_a_forked_process_has_children_of_its_own(photos: Path) -> None:
     code = """
-before = decode(sys.argv[1])[Geometry.SQUASH]
+before = decode(sys.argv[1])[0][Geometry.SQUASH]
 ours = decode.pids
 if os.fork() == 0:
-    assert (decode(sys.argv[1])[Geometry.SQUASH] == before).all()
+    assert (decode(sys.argv[1])[0][Geometry.SQUASH] == before).all()
     say(*ours, *decode.pids)
     sys.exit()
 assert os.wait()[1] == 0
-assert (decode(sys.argv[1])[Geometry.SQUASH] == before).all() and decode.pids == ours
+assert (decode(sys.argv[1])[0][Geometry.SQUASH] == before).all() and decode.pids == ours
 """
     with start_parent(code, photos / "a.jpg") as parent:
         one, other = first_line(parent)

@@ -51,7 +51,7 @@ def tally(*labels: tuple[str, str]) -> Tally:
     counted = Tally()
     for pair in labels:
         outcomes = {task.name: Outcome(label, {label: 1.0}) for task, label in zip(TASKS, pair, strict=True)}
-        counted.add(Prediction("a.jpg", outcomes))
+        counted.add(Prediction.of_image("a.jpg", outcomes))
     counted.add(Prediction("b.jpg", error="truncated: copy it again"))
     return counted
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from democlass.classifier import Classifier
+from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.single import FileSink, WriteMode
@@ -22,7 +23,7 @@ def run(out: Path, classifier: Classifier, names: list[Path], write_mode: WriteM
     format_ = FORMATS[out.suffix[1:]]
     with closing(FileSink(out, format_, write_mode)) as output:
         output.begin(RunRecord.of(classifier.networks, classifier.settings, format_.name))
-        for prediction in classifier.classify(output.remaining(map(str, names))):
+        for prediction in classifier.classify(output.remaining(map(Item.of, names))):
             output.write(prediction)
         return output.finish(Counter())
 

@@ -13,6 +13,7 @@ import pytest
 
 from democlass.classifier import Classifier
 from democlass.errors import OutputError
+from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.single import FileSink, WriteMode
@@ -46,7 +47,7 @@ def run(
     try:
         output.begin(replace(RunRecord.of(classifier.networks, classifier.settings, out.suffix[1:]), **record))  # type: ignore[arg-type]
         done: list[str] = []
-        for prediction in classifier.classify(output.remaining(map(str, names))):
+        for prediction in classifier.classify(output.remaining(map(Item.of, names))):
             if len(done) == die_after:
                 return done
             output.write(prediction)
@@ -249,5 +250,5 @@ def test_a_link_is_written_through(classifier: Classifier, names: list[Path], tm
 def test_odd_places_are_refused(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
         FileSink(tmp_path, FORMATS["csv"], WriteMode())
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match="does not exist"):
         FileSink(tmp_path / "none" / "out.csv", FORMATS["csv"], WriteMode())

@@ -114,7 +114,7 @@ def test_names_on_a_non_blocking_standard_input_are_waited_for() -> None:
     code = (
         "import sys\n"
         "from democlass.cli.stdio import secure_streams\n"
-        "from democlass.inputs.local import read_names\n"
+        "from democlass.inputs.stdin import read_names\n"
         "secure_streams()\n"
         "print('ready', flush=True)\n"
         "for name in read_names(sys.stdin.buffer): print(name, flush=True)\n"

@@ -44,7 +44,9 @@ def test_every_exception_can_be_imported_from_the_package() -> None:
 
 def test_a_predictions_repr_is_short() -> None:
     sure = democlass.Outcome("Male", {"Female": 0.125, "Male": 0.875})
-    assert repr(democlass.Prediction("a\nb.jpg", {"gender": sure})) == r"Prediction('a\nb.jpg', gender=Male 0.88)"
+    assert (
+        repr(democlass.Prediction.of_image("a\nb.jpg", {"gender": sure})) == r"Prediction('a\nb.jpg', gender=Male 0.88)"
+    )
     failed = democlass.Prediction(None, error="empty file: it has no bytes")
     assert repr(failed) == "Prediction(None, error='empty file: it has no bytes')"
 

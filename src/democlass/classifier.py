@@ -204,9 +204,9 @@ class Classifier:
         decode = self._decode_until(cancellation)
         # Closed from the last to the first, whatever ends the run: those who predict, then those who decode.
         with ExitStack() as stack:
-            ahead = size * streams + self.workers
+            items, ahead = map(Item.of, inputs), size * streams + self.workers
             loaded = stack.enter_context(
-                closing(load(map(Item.of, inputs), decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
+                closing(load(items, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
             )
             for predictions in stack.enter_context(closing(self._predicted(split_into_chunks(loaded, size)))):
                 yield from predictions

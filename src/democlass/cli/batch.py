@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from democlass.cli.expand import expand
-from democlass.cli.run import Job, execute
+from democlass.cli.job import Job
+from democlass.cli.run import execute
 from democlass.cli.run_options import OutputFormat, RunOptions
 from democlass.errors import UsageError
 from democlass.inputs.local import STANDARD_INPUT

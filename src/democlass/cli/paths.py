@@ -9,8 +9,9 @@ import typer
 
 from democlass.cli.expand import expand
 from democlass.cli.group import show_version
+from democlass.cli.job import Job
 from democlass.cli.option import IMAGES
-from democlass.cli.run import Job, execute
+from democlass.cli.run import execute
 from democlass.cli.run_options import OutputFormat, RunOptions
 from democlass.cli.stdin_image import check_stdin_image
 from democlass.errors import UsageError

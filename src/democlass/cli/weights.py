@@ -165,12 +165,6 @@ def _is_nested(value: Any) -> bool:
     return any(isinstance(each, _NESTED) for each in value.values())
 
 
-def _is_nested(value: Any) -> bool:
-    if not isinstance(value, Mapping) or _is_share(value):
-        return False
-    return any(isinstance(each, _NESTED) for each in value.values())
-
-
 def _format_value(value: Any) -> str:
     if _is_share(value):
         return f"{value['share']:.1%} ({value['low']:.1%} to {value['high']:.1%}) of {value['n']:,}"

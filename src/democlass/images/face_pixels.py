@@ -38,7 +38,7 @@ def pack_faces(faces: Sequence[Pixels]) -> bytes:
     return b"".join(parts)
 
 
-def unpack_faces(content: bytearray, geometries: Sequence[Geometry]) -> list[Pixels]:
+def unpack_faces(content: bytes | bytearray, geometries: Sequence[Geometry]) -> list[Pixels]:
     """Return the faces that `pack_faces` wrote, without copying their frames. Raises ValueError for other content."""
     try:
         (count,) = _FACES.unpack_from(content)

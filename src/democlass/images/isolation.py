@@ -79,8 +79,8 @@ class Cancellation:
 class Isolated:
     """Decodes as `Decoding` does, but in child processes. Calls from several threads run in parallel.
 
-    If decoding a file takes longer than `timeout` seconds, its child is killed. Children are reused. If a child dies, it
-    is replaced and its file tried once more. All children end with `close`, with this object, and with this process,
+    If decoding a file takes longer than `timeout` seconds, its child is killed. Children are reused. If a child dies,
+    it is replaced and its file tried once more. All children end with `close`, with this object, and with this process,
     also if it is killed.
 
     `command` starts a child instead of the usual command; the decoding as JSON and the timeout are its last two

@@ -64,21 +64,20 @@ def checked(items: Iterable[Item], outputs: Sequence[Path]) -> Iterator[Item]:
 
 
 def read_rows(path: Path, format_name: str, tasks: Sequence[Task]) -> Iterator[Prediction]:
-    """Yield the rows of a finished output. Raises OutputError where it is not as a run wrote it."""
+    """Yield the predictions in a finished output. Raises OutputError if the file was changed or damaged."""
     number = 0
     try:
         with path.open("rb") as stream:
             for row in FORMATS[format_name].read(stream, tasks):
                 if not is_written(row):
-                    raise ValueError("a row without the name of a file")
+                    raise ValueError("a row without a file name")
                 yield row
                 number += 1
     except DemoclassError:
         raise
     except OSError as error:
         raise OutputError(f"can't read {path}: {error.strerror or error}") from None
-    except Exception:  # csv, json, pyarrow: each has its own for a file changed by hand
+    except Exception:  # csv, json and pyarrow raise exceptions of their own
         raise OutputError(
-            f"{path} is not as it was written: after row {number} comes something else. Put back a copy of it, or "
-            "--overwrite begins again"
+            f"{path} was changed or damaged after row {number}. Restore a copy of it, or --overwrite begins again"
         ) from None

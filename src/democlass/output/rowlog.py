@@ -182,8 +182,8 @@ class RowLog:
     def _damaged(self, start: int) -> OutputError:
         cut = f"truncate -s {start} {shlex.quote(str(self.path))}"
         return OutputError(
-            f"{self.path} has a damaged row at byte {start}: run {cut} to remove it and all later rows, then --resume to "
-            "classify their images again; or --overwrite to begin again"
+            f"{self.path} has a damaged row at byte {start}: {cut} removes it and all later rows, and --resume then "
+            "classifies their images again; --overwrite begins again"
         )
 
     def _reader(self) -> io.BufferedReader:
@@ -205,7 +205,7 @@ def is_written(row: Prediction) -> bool:
 
 def write_error(path: Path, error: OSError) -> WriteError:
     """Return the error for a file that cannot be written."""
-    return WriteError(f"cannot write {path}: {error.strerror or error}. Rows so far are kept; --resume continues")
+    return WriteError(f"can't write {path}: {error.strerror or error}. Rows so far are kept; --resume continues")
 
 
 def _line_start(file: BinaryIO, end: int) -> int:

@@ -176,10 +176,10 @@ class FileSink:
             return None
         record = RunRecord.read(self._record_path)
         if record is None and (exists or begun):
-            raise OutputError(f"cannot resume without the record {self._record_path}: --overwrite begins again")
+            raise OutputError(f"can't resume without the record {self._record_path}: --overwrite begins again")
         if record is not None and record.format not in FORMATS:
             raise OutputError(
-                f"cannot read the record {self._record_path}: unknown format {record.format!r}. Restore a copy of it, "
+                f"can't read the record {self._record_path}: unknown format {record.format!r}. Restore a copy of it, "
                 "or --overwrite begins again"
             )
         return None if record is not None and record.state == FINISHED and not exists else record
