@@ -1,4 +1,4 @@
-"""Classifier: inputs in, predictions out, lazily and in order."""
+"""Classifier: images in, predictions out, lazily and in order."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ Warn = Callable[[str], None]
 
 
 class Classifier:
-    """Both networks and what goes before them.
+    """Classifies images by perceived gender and perceived race: decodes them and runs both networks.
 
         from democlass import Classifier
         with Classifier.load() as classifier:
             for prediction in classifier.classify(["portrait.jpg"]):
                 print(prediction.path, prediction.outcomes["gender"].probabilities)
 
-    Files are decoded in child processes; they end with `close`, with the `with` block, with this object, and with this
-    process, however it ends.
+    Images are decoded in child processes, which end with `close`, with the `with` block, with this object and with this
+    process, also if it is killed.
 
-    The networks repeat how annotators perceived faces; they know nothing of identity or ancestry.
+    The networks repeat how annotators perceived faces. They know nothing about identity or ancestry.
     """
 
     def __init__(self, networks: Networks, settings: Settings, decode: Decoding | Isolated, *, workers: int) -> None:
@@ -68,9 +68,9 @@ class Classifier:
         self._is_closed = False
 
     def close(self) -> None:
-        """End the child processes at once, also those at work.
+        """End the child processes at once.
 
-        A `classify` that runs in another thread raises CancelledError; one that is called after, UsageError.
+        Running calls of `classify` in other threads raise CancelledError, later calls UsageError.
         """
         self._is_closed = True
         if isinstance(self.decode, Isolated):
@@ -104,14 +104,17 @@ class Classifier:
     ) -> Classifier:
         """Read the checkpoints and build the networks.
 
-        `checkpoints` and `labels` are by task name; what they leave out is looked for in the folder `weights`, else
-        built in.
+        `checkpoints` and `labels` are by task name. Tasks that are missing there use the folder `weights`, or the
+        built-in checkpoints if it is not given.
 
-        Paths and encoded images are decoded in `workers` child processes (at least one), so that a file that crashes a
-        decoder, or takes longer than `decode_timeout` seconds, costs one row. With `isolated=False` they are decoded
-        in this process, in threads: there is nothing to start and nothing to copy, but a file can crash this process
-        or hold it up without limit. That is for files of your own making. PIL images and arrays are always read in
-        this process.
+        Paths and encoded images are decoded in `workers` child processes (at least one): a file that crashes the decoder
+        or takes longer than `decode_timeout` seconds becomes an error, and the run continues. With `isolated=False`,
+        they are decoded by threads of this process. That starts faster and copies less, but a hostile file can crash
+        or block this process: use it only for files that you made yourself. PIL images and arrays are always prepared
+        in this process.
+
+        `batch_size` is the number of faces per batch; None chooses one for the device. `max_pixels` is the largest
+        width times height of an image. With `min_confidence` (0 to 1), less probable labels read `uncertain`.
 
         Raises CheckpointError, DeviceError, UsageError.
         """
@@ -160,10 +163,10 @@ class Classifier:
         tasks: Sequence[Task] = TASKS,
         warn: Warn = lambda text: warnings.warn(text, stacklevel=4),
     ) -> Classifier:
-        """Do as `load`, with checkpoints already located. Raises CheckpointError, DeviceError, UsageError.
+        """Do the same as `load`, with checkpoints already located. Raises CheckpointError, DeviceError, UsageError.
 
-        `decode`, which was made for these tasks and settings, takes the place of what `isolated` and `decode_timeout`
-        say: its workers have got ready while other things were loaded.
+        `decode`, made for the same tasks and settings, is used instead of `isolated` and `decode_timeout`: its workers
+        may have been started earlier. `warn` is called with messages for the user.
         """
         device = pick_device(settings.device)
         workers = default_workers() if workers is None else workers
@@ -190,19 +193,19 @@ class Classifier:
         return cls(networks, settings, decoder, workers=workers)
 
     def classify(self, inputs: Iterable[Item | Source]) -> Generator[Prediction, None, None]:
-        """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
+        """Yield a prediction for each image, in order, either with its faces or with an error. Lazy.
 
-        Inputs are paths, encoded images (bytes), PIL images, and numpy RGB uint8 H x W x 3. They are taken a few
-        batches ahead of what is yielded.
+        Images are paths, encoded images (bytes), PIL images, numpy arrays (RGB uint8 H x W x 3), or `Item`s. They are
+        read a few batches ahead of the predictions.
         """
         if isinstance(inputs, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
-            raise TypeError("classify takes several inputs: put a single one into a list")
+            raise TypeError("classify takes several images: put a single one into a list")
         if self._is_closed:
             raise UsageError("this classifier is closed: load another")
         size, streams = self.networks.batch_size, self.networks.streams
         cancellation = Cancellation()
         decode = self._decode_until(cancellation)
-        # Closed from the last to the first, whatever ends the run: those who predict, then those who decode.
+        # However the run ends, first the threads that predict are closed, then those that decode.
         with ExitStack() as stack:
             items, ahead = map(Item.of, inputs), size * streams + self.workers
             loaded = stack.enter_context(
@@ -212,7 +215,7 @@ class Classifier:
                 yield from predictions
 
     def _decode_until(self, cancellation: Cancellation) -> Callable[[Source], Sequence[Pixels]]:
-        """Return how to decode for one run, which the cancellation ends without touching other runs."""
+        """Return the decoder for one run. Cancelling the run does not affect other runs."""
         decode = self.decode
         if not isinstance(decode, Isolated):
             return decode
@@ -220,7 +223,7 @@ class Classifier:
         return lambda source: decode(source, cancellation)
 
     def _predicted(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
-        """Predict several chunks at once where that pays; a lone one has all processors for itself."""
+        """Predict several chunks in parallel if the networks have several streams; a single chunk uses all processors."""
         streams = self.networks.streams if self.workers else 1
         first = list(islice(chunks, 2)) if streams > 1 else []
         if streams == 1 or len(first) == 1:
@@ -241,13 +244,13 @@ class Classifier:
             self.networks.end_streams()
 
     def predict(self, chunk: Sequence[Loaded], *, padded: bool = True) -> list[Prediction]:
-        """Return a prediction for each input of one batch: what the networks say, or the error that came instead.
+        """Return a prediction for each item of a chunk, in order: the outcomes of its faces, or its error.
 
-        At most `batch_size` inputs may be readable. Without `padded` fewer of them take less time, and digits past the
-        fifth depend on how many they are.
+        A chunk has any number of faces; `batch_size` of them go through the networks at a time. Without `padded`, a
+        smaller batch takes less time, but digits after the fifth then depend on its size.
         """
         return predict(self.networks, chunk, self.settings.min_confidence, padded=padded)
 
     def __repr__(self) -> str:
-        """Return one line: the tasks, the device, the number format, the size of batches and the workers."""
+        """Return one line: tasks, device, precision, batch size and workers."""
         return f"Classifier({self.networks!r}, workers={self.workers})"
