@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +18,13 @@ from democlass.errors import UsageError
 from democlass.images.decode import Pixels
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import Loaded, default_workers, load
-from democlass.images.ordered import ordered
 from democlass.inputs.item import Item, Source
 from democlass.networks.arguments import by_task, check_labels, check_paths, check_tasks
 from democlass.networks.batches import predict, split_into_chunks
 from democlass.networks.checkpoints import load as load_checkpoint
 from democlass.networks.locations import Location, locate
 from democlass.networks.networks import Networks, pick_device, quickest_precision
+from democlass.networks.streams import in_streams
 from democlass.results import Prediction
 from democlass.settings import (
     DECODE_TIMEOUT,
@@ -107,11 +106,11 @@ class Classifier:
         `checkpoints` and `labels` are by task name. Tasks that are missing there use the folder `weights`, or the
         built-in checkpoints if it is not given.
 
-        Paths and encoded images are decoded in `workers` child processes (at least one): a file that crashes the decoder
-        or takes longer than `decode_timeout` seconds becomes an error, and the run continues. With `isolated=False`,
-        they are decoded by threads of this process. That starts faster and copies less, but a hostile file can crash
-        or block this process: use it only for files that you made yourself. PIL images and arrays are always prepared
-        in this process.
+        Paths and encoded images are decoded in `workers` child processes (at least one): a file that crashes the
+        decoder or takes longer than `decode_timeout` seconds becomes an error, and the run continues. With
+        `isolated=False`, they are decoded by threads of this process. That starts faster and copies less, but a hostile
+        file can crash or block this process: use it only for files that you made yourself. PIL images and arrays are
+        always prepared in this process.
 
         `batch_size` is the number of faces per batch; None chooses one for the device. `max_pixels` is the largest
         width times height of an image. With `min_confidence` (0 to 1), less probable labels read `uncertain`.
@@ -211,7 +210,7 @@ class Classifier:
             loaded = stack.enter_context(
                 closing(load(items, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
             )
-            for predictions in stack.enter_context(closing(self._predicted(split_into_chunks(loaded, size)))):
+            for predictions in stack.enter_context(closing(self._predict_ahead(split_into_chunks(loaded, size)))):
                 yield from predictions
 
     def _decode_until(self, cancellation: Cancellation) -> Callable[[Source], Sequence[Pixels]]:
@@ -222,26 +221,11 @@ class Classifier:
         decode.start(self.workers)
         return lambda source: decode(source, cancellation)
 
-    def _predicted(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
-        """Predict several chunks in parallel if the networks have several streams; a single chunk uses all processors."""
-        streams = self.networks.streams if self.workers else 1
-        first = list(islice(chunks, 2)) if streams > 1 else []
-        if streams == 1 or len(first) == 1:
-            yield from map(self.predict, chain(first, chunks))
-            return
-        try:
-            with closing(
-                ordered(
-                    chain(first, chunks),
-                    self.predict,
-                    workers=streams,
-                    ahead=streams,
-                    begin=self.networks.begin_stream,
-                )
-            ) as predicted:
-                yield from predicted
-        finally:
-            self.networks.end_streams()
+    def _predict_ahead(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
+        """Predict several chunks in parallel, unless images are decoded in this thread."""
+        if not self.workers:
+            return (self.predict(chunk) for chunk in chunks)
+        return in_streams(self.networks, chunks, self.predict)
 
     def predict(self, chunk: Sequence[Loaded], *, padded: bool = True) -> list[Prediction]:
         """Return a prediction for each item of a chunk, in order: the outcomes of its faces, or its error.
