@@ -11,7 +11,7 @@ from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.run import Job, execute
 from democlass.errors import UsageError
 from democlass.inputs.local import STANDARD_INPUT
-from democlass.inputs.patterns import is_there
+from democlass.inputs.patterns import exists
 
 app = typer.Typer(add_completion=False)
 
@@ -32,6 +32,6 @@ def batch(
     written is whole, and --resume completes it. For describing lawfully held collections; never for deciding
     anything about one person, for identification or surveillance.
     """
-    if not any(source == STANDARD_INPUT or is_there(source) for source in sources):
+    if not any(source == STANDARD_INPUT or exists(source) for source in sources):
         raise UsageError(f"no such file or folder: {', '.join(sources)}")
     return execute(Job(context, sources, options, narrate=True), OutputFormat.CSV)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from democlass.inputs.compact import DigestCounter, NameList
 from democlass.inputs.identity import current_folder, file_key
-from democlass.names import readable
+from democlass.names import encode_name
 from democlass.results import Prediction
 
 
@@ -61,7 +61,7 @@ class RowIndex:
             yield from names
         else:
             for name in names:
-                if not self._keys.take(file_key(name, folder)):
+                if not self._keys.remove(file_key(name, folder)):
                     yield name
         self._keys = DigestCounter()
 
@@ -79,4 +79,4 @@ class RowIndex:
         return self._folders[bisect_right(self._first_rows, row) - 1]
 
     def _note_name(self, name: str) -> None:
-        self.need_path_bytes = self.need_path_bytes or readable(name)[1] is not None
+        self.need_path_bytes = self.need_path_bytes or encode_name(name)[1] is not None
