@@ -192,7 +192,7 @@ def test_a_checkpoint_without_labels_gets_one_warning(classify: Run, tmp_path: P
     torch.save(content["model_state_dict"], tmp_path / "mine.pth")
     result = classify(HOPPER, "--gender-checkpoint", "mine.pth")
     assert result.returncode == 0
-    assert result.stderr.decode().count("warning:") == 1 and b"assumed is Female,Male" in result.stderr
+    assert result.stderr.decode().count("warning:") == 1 and b"the order Female,Male is assumed" in result.stderr
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(tmp_path: Path) -> None:

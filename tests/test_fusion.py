@@ -13,7 +13,7 @@ from torchvision.models import resnet18
 from conftest import environment
 from democlass.networks import fusion
 from democlass.networks.checkpoints import load
-from democlass.networks.fusion import fuse, fuse_if_it_works, fusible
+from democlass.networks.fusion import fuse, fuse_if_correct, is_fusible
 from democlass.networks.locations import locate
 from democlass.networks.tuning import fold_batch_norms
 from democlass.tasks import TASKS, Task
@@ -21,7 +21,7 @@ from democlass.tasks import TASKS, Task
 CPU = torch.device("cpu")
 IMAGES = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
-here = pytest.mark.skipif(not fusible(resnet18(norm_layer=nn.Identity), CPU, torch.float32), reason="no oneDNN here")
+here = pytest.mark.skipif(not is_fusible(resnet18(norm_layer=nn.Identity), CPU, torch.float32), reason="no oneDNN here")
 
 
 def folded(task: Task, dtype: torch.dtype) -> nn.Module:
@@ -59,7 +59,7 @@ def test_threads_and_batch_sizes_change_nothing_but_rounding() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_network_that_works_when_fused_is_fused_and_threads_stay_as_they_were(dtype: torch.dtype) -> None:
     threads = torch.get_num_threads()
-    assert isinstance(fuse_if_it_works(folded(TASKS[0], dtype), IMAGES.shape), nn.Sequential)
+    assert isinstance(fuse_if_correct(folded(TASKS[0], dtype), IMAGES.shape), nn.Sequential)
     assert torch.get_num_threads() == threads
 
 
@@ -85,7 +85,7 @@ def test_a_network_that_answers_otherwise_when_fused_or_fails_is_not(
 ) -> None:
     plain = folded(TASKS[0], dtype)
     monkeypatch.setattr(fusion, "_Convolution", kind)
-    assert fuse_if_it_works(plain, IMAGES.shape) is None
+    assert fuse_if_correct(plain, IMAGES.shape) is None
     with torch.inference_mode():
         assert plain(IMAGES[:1].to(dtype)).isfinite().all()
 
@@ -96,8 +96,8 @@ def test_a_processor_without_instructions_for_bfloat16_answers_with_plain_networ
         "import warnings, torch\n"
         "from democlass.classifier import Classifier\n"
         "from democlass.tasks import TASKS\n"
-        "from democlass.networks.tuning import computes_natively\n"
-        "assert not computes_natively(torch.device('cpu'), torch.bfloat16)\n"
+        "from democlass.networks.tuning import has_native_support\n"
+        "assert not has_native_support(torch.device('cpu'), torch.bfloat16)\n"
         "def answer(precision):\n"
         "    with warnings.catch_warnings(record=True) as warned:\n"
         "        warnings.simplefilter('always')\n"
@@ -116,7 +116,7 @@ def test_a_processor_without_instructions_for_bfloat16_answers_with_plain_networ
 
 
 def test_only_folded_resnets_in_formats_that_onednn_has_are_fused() -> None:
-    assert not fusible(resnet18(), CPU, torch.float32)
-    assert not fusible(nn.Sequential(), CPU, torch.float32)
-    assert not fusible(resnet18(norm_layer=nn.Identity), CPU, torch.float16)
-    assert not fusible(resnet18(norm_layer=nn.Identity), torch.device("meta"), torch.float32)
+    assert not is_fusible(resnet18(), CPU, torch.float32)
+    assert not is_fusible(nn.Sequential(), CPU, torch.float32)
+    assert not is_fusible(resnet18(norm_layer=nn.Identity), CPU, torch.float16)
+    assert not is_fusible(resnet18(norm_layer=nn.Identity), torch.device("meta"), torch.float32)

@@ -16,7 +16,7 @@ from conftest import EXAMPLES
 from democlass.errors import ImageError
 from democlass.images import geometry
 from democlass.images.decode import prepare
-from democlass.images.geometry import cut, cut_all
+from democlass.images.geometry import apply_geometries, apply_geometry
 from democlass.tasks import Geometry
 
 LARGEST = 4000
@@ -31,7 +31,7 @@ def assert_as_torchvision(image: Image.Image) -> None:
     for kind in Geometry:
         expected = np.asarray(REFERENCE[kind](image))
         assert np.array_equal(together[kind], expected), (kind, image.size)
-        assert np.array_equal(cut(image, kind), expected), (kind, image.size)
+        assert np.array_equal(apply_geometry(image, kind), expected), (kind, image.size)
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +99,12 @@ def test_a_jpeg_file_to_the_bit(size: tuple[int, int], options: dict[str, Any], 
 
 
 def test_a_square_image_is_resized_once_for_both_geometries(portrait: Image.Image) -> None:
-    pixels = cut_all(portrait, list(Geometry))
+    pixels = apply_geometries(portrait, list(Geometry))
     assert pixels[Geometry.CENTRE_CROP] is pixels[Geometry.SQUASH]
     for kind in Geometry:
-        assert np.array_equal(pixels[kind], cut(portrait, kind))
+        assert np.array_equal(pixels[kind], apply_geometry(portrait, kind))
 
 
 def test_what_a_resize_makes_of_a_narrow_image_is_bounded() -> None:
     with pytest.raises(ImageError, match=r"^too narrow: 1x60000 grows to 224x13440000"):
-        cut(Image.new("RGB", (1, 60_000)), Geometry.CENTRE_CROP)
+        apply_geometry(Image.new("RGB", (1, 60_000)), Geometry.CENTRE_CROP)

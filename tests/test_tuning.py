@@ -14,7 +14,7 @@ from torch import nn
 from conftest import environment
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import locate
-from democlass.networks.tuning import computes_natively, fold_batch_norms
+from democlass.networks.tuning import fold_batch_norms, has_native_support
 from democlass.tasks import TASKS, Task
 
 
@@ -40,8 +40,8 @@ def test_a_batch_norm_without_a_convolution_before_it_stays() -> None:
 def test_bfloat16_is_not_native_where_onednn_may_not_use_it() -> None:
     code = (
         "import torch\n"
-        "from democlass.networks.tuning import computes_natively\n"
-        "print(computes_natively(torch.device('cpu'), torch.bfloat16))\n"
+        "from democlass.networks.tuning import has_native_support\n"
+        "print(has_native_support(torch.device('cpu'), torch.bfloat16))\n"
     )
     limited = environment(ONEDNN_MAX_CPU_ISA="AVX2")
     answer = subprocess.run([sys.executable, "-c", code], env=limited, capture_output=True, timeout=120)
@@ -50,4 +50,4 @@ def test_bfloat16_is_not_native_where_onednn_may_not_use_it() -> None:
 
 def test_float32_is_native_everywhere_and_half_precision_not_on_a_processor() -> None:
     cpu = torch.device("cpu")
-    assert computes_natively(cpu, torch.float32) and not computes_natively(cpu, torch.float16)
+    assert has_native_support(cpu, torch.float32) and not has_native_support(cpu, torch.float16)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from democlass.names import original, readable
+from democlass.names import decode_name, encode_name
 from democlass.tasks import TASKS, UNCERTAIN, Task
 
 if TYPE_CHECKING:
@@ -143,15 +143,15 @@ def to_frame(predictions: Iterable[Prediction], tasks: Sequence[Task] = TASKS) -
 
 def needs_path_bytes(names: Iterable[str]) -> bool:
     """Tell whether some name is no valid UTF-8, so that a flat table of them needs its last column."""
-    return any(readable(name)[1] is not None for name in names)
+    return any(encode_name(name)[1] is not None for name in names)
 
 
 def _written_path(prediction: Prediction) -> tuple[str | None, str | None]:
-    return (None, None) if prediction.path is None else readable(prediction.path)
+    return (None, None) if prediction.path is None else encode_name(prediction.path)
 
 
 def _original_path(row: Mapping[str, Any]) -> str:
-    return original(row["path"], row.get("path_bytes") or None)
+    return decode_name(row["path"], row.get("path_bytes") or None)
 
 
 def _error(row: Mapping[str, Any]) -> str | None:

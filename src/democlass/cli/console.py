@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from democlass.names import visible
+from democlass.names import to_printable
 
 
 def complain(text: str) -> None:
     """Write one line to standard error, whatever the text holds."""
-    sys.stderr.write(visible(text) + "\n")  # a stream of cli/stdio.py: whatever can't be encoded is escaped
+    sys.stderr.write(to_printable(text) + "\n")  # a stream of cli/stdio.py: whatever can't be encoded is escaped
     sys.stderr.flush()
 
 

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from democlass.cli import console
-from democlass.names import visible
+from democlass.names import to_printable
 
 _GRACE = 3.0
 """Seconds that a run has to end in order once it is interrupted."""
@@ -116,5 +116,5 @@ def _exit_after_signal(listening: int) -> None:
         stream = sys.stderr.fileno()
         # Not through sys.stderr, which the main thread may hold, nor where it would wait for whoever reads it.
         if select.select([], [stream], [], 0)[1] and _untold.acquire(blocking=False):
-            os.write(stream, f"{visible(text)}\n".encode(errors="backslashreplace"))
+            os.write(stream, f"{to_printable(text)}\n".encode(errors="backslashreplace"))
     os._exit(128 + number)

@@ -125,7 +125,7 @@ class Isolated:
         for _ in range(_ATTEMPTS):
             if cancellation.is_cancelled:
                 raise CancelledError("decoding was cancelled")
-            worker = self._pool.take(relative=kind == NAME and not content.startswith(b"/"))
+            worker = self._pool.acquire(same_folder=kind == NAME and not content.startswith(b"/"))
             try:
                 with cancellation.of(worker):
                     pixels = self._ask(worker, kind, content)
@@ -138,13 +138,13 @@ class Isolated:
                     "timed out", f"decoding took more than {self._timeout:g} s; a longer time limit may help"
                 ) from None
             except ImageError:
-                self._pool.give(worker)
+                self._pool.release(worker)
                 raise
             except BaseException:  # an interruption too: an answer that nobody has read would be taken for the next
                 self._pool.discard(worker)
                 raise
             else:
-                self._pool.give(worker)
+                self._pool.release(worker)
                 return pixels
         if cancellation.is_cancelled or self._pool.is_closed:
             raise CancelledError("decoding was cancelled")
@@ -158,8 +158,8 @@ class Isolated:
 
     def _ask(self, worker: WorkerProcess, kind: bytes, content: bytes) -> Pixels:
         geometries = self._decoding.geometries
-        most = max(len(geometries) * _FRAME, _MOST_ERROR)
-        kind, answer = worker.ask(kind, content, seconds=self._timeout, most=most)
+        max_size = max(len(geometries) * _FRAME, _MOST_ERROR)
+        kind, answer = worker.request(kind, content, timeout=self._timeout, max_size=max_size)
         if kind == ERROR:
             reason, advice = json.loads(answer)
             raise ImageError(str(reason), str(advice))
