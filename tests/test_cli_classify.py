@@ -138,7 +138,7 @@ def test_wrong_usage_is_told_in_a_line_and_exits_with_2(words: list[str], said: 
     [
         ("--gender-checkpoint", "no checkpoint for perceived gender"),
         ("--race-checkpoint", "no checkpoint for perceived race"),
-        ("--weights", "no folder of weights at none (option --weights)"),
+        ("--weights", "no folder of checkpoints at none (option --weights)"),
     ],
 )
 def test_a_missing_checkpoint_ends_the_run_before_any_row(option: str, said: str, classify: Run) -> None:
