@@ -17,16 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 from democlass.classifier import Classifier
-from democlass.networks.fusion import fusible
-from democlass.networks.networks import PROCESSOR_BATCH
+from democlass.networks.fusion import is_fusible
+from democlass.networks.networks import CPU_BATCH
 
 USED = "as used"
 IMAGES = [Path()] * 96
 
 
-def variant(*, fast: bool, batch: int = PROCESSOR_BATCH, fused: bool = True, streams: bool = True) -> Contender:
+def variant(*, fast: bool, batch: int = CPU_BATCH, fused: bool = True, streams: bool = True) -> Contender:
     """Return the networks in one precision, built one way."""
-    with patch("democlass.networks.networks.fusible", fusible if fused else lambda *_: False):
+    with patch("democlass.networks.networks.is_fusible", is_fusible if fused else lambda *_: False):
         classifier = Classifier.load(device="cpu", fast=fast, batch_size=batch)
     if not streams:
         classifier.networks.streams = 1

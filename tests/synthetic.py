@@ -1,4 +1,4 @@
-"""Runs without networks: rows that depend on nothing but their names, and the records that go with them."""
+"""Runs without networks: predictions that depend only on their names, and records for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESUME, RETRY, OVERWRITE = WriteMode(resume=True), WriteMode(resume=True, retry_
 
 
 def predict(name: str, edition: int = 0) -> Prediction:
-    """Return a row with numbers of its own; names that begin with `bad` are errors."""
+    """Return a prediction with random probabilities. Names that start with `bad` are errors."""
     if Path(name).name.startswith("bad"):
         return Prediction(name, error="truncated: the file ends before the image does")
     chance = random.Random(f"{name} {edition}")
@@ -51,7 +51,7 @@ def run(
     warn: Callable[[str], None] = lambda _: None,
     new: RunRecord | None = None,
 ) -> tuple[list[str], Tally | None]:
-    """Run as the command does; return what was classified, and the tally unless it stopped after so many rows."""
+    """Run as the command does. Return the classified names, and the tally unless the run stopped early."""
     format_name = out.suffix[1:]
     with closing(FileSink(out, FORMATS[format_name], write_mode, warn=warn)) as output:
         output.begin(new or record(format_name))
@@ -65,5 +65,5 @@ def run(
 
 
 def beside(out: Path) -> set[str]:
-    """Return what the names of the files beside an output end in."""
+    """Return the suffixes of the files beside an output, such as `.partial`."""
     return {path.name.removeprefix(out.name) for path in out.parent.iterdir() if path.name != out.name}

@@ -19,7 +19,7 @@ from democlass import Classifier, Prediction, UsageError
 from democlass.errors import CancelledError
 from democlass.images.isolation import Isolated
 from democlass.inputs.item import Source
-from democlass.networks.networks import quickest_precision
+from democlass.networks.networks import fastest_precision
 from democlass.settings import Precision
 from hostile import endless_jpeg
 from processes import is_there
@@ -129,7 +129,7 @@ def test_below_the_least_confidence_labels_read_uncertain(tiny: Callable[..., Cl
 
 
 def test_fast_takes_the_precision_that_is_quickest_here_unless_one_is_named(tiny: Callable[..., Classifier]) -> None:
-    quickest = quickest_precision(torch.device("cpu"))
+    quickest = fastest_precision(torch.device("cpu"))
     assert tiny().settings.precision is Precision.FLOAT32
     assert tiny(fast=True).settings.precision is quickest
     assert tiny(fast=True, precision="float32").settings.precision is Precision.FLOAT32

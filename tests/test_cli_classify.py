@@ -138,7 +138,7 @@ def test_wrong_usage_is_told_in_a_line_and_exits_with_2(words: list[str], said: 
     [
         ("--gender-checkpoint", "no checkpoint for perceived gender"),
         ("--race-checkpoint", "no checkpoint for perceived race"),
-        ("--weights", "no folder of weights at none (option --weights)"),
+        ("--weights", "no folder of checkpoints at none (option --weights)"),
     ],
 )
 def test_a_missing_checkpoint_ends_the_run_before_any_row(option: str, said: str, classify: Run) -> None:
@@ -192,7 +192,7 @@ def test_a_checkpoint_without_labels_gets_one_warning(classify: Run, tmp_path: P
     torch.save(content["model_state_dict"], tmp_path / "mine.pth")
     result = classify(HOPPER, "--gender-checkpoint", "mine.pth")
     assert result.returncode == 0
-    assert result.stderr.decode().count("warning:") == 1 and b"assumed is Female,Male" in result.stderr
+    assert result.stderr.decode().count("warning:") == 1 and b"the order Female,Male is assumed" in result.stderr
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(tmp_path: Path) -> None:

@@ -15,27 +15,27 @@ from democlass.inputs.stdin import read_names
 
 
 @given(st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name)))
-def test_names_ended_by_nul_come_back_byte_for_byte(names: list[bytes]) -> None:
+def test_nul_terminated_names_are_read_byte_for_byte(names: list[bytes]) -> None:
     stream = io.BytesIO(b"".join(name + b"\0" for name in names))
     assert [os.fsencode(name) for name in read_names(stream, null=True)] == names
 
 
-def test_names_one_a_line_the_last_line_feed_may_be_missing() -> None:
+def test_last_line_may_lack_a_line_feed() -> None:
     assert list(read_names(io.BytesIO(b"a b.jpg\n\n-c.jpg\nd.jpg"))) == ["a b.jpg", "-c.jpg", "d.jpg"]
 
 
-def test_a_list_made_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_may_end_like_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("odd.jpg\r").touch()
     assert list(read_names(io.BytesIO(b"a.jpg\r\nodd.jpg\r\n"))) == ["a.jpg", "odd.jpg\r"]
 
 
-def test_nul_bytes_without_null_are_told_what_to_give() -> None:
+def test_error_for_nul_bytes_suggests_an_option() -> None:
     with pytest.raises(UsageError, match="--null"):
         list(read_names(io.BytesIO(b"a.jpg\0b.jpg\0")))
 
 
-def test_a_name_is_not_held_back_until_the_list_ends() -> None:
+def test_names_are_yielded_before_the_list_ends() -> None:
     read, write = os.pipe()
     with os.fdopen(read, "rb") as stream, os.fdopen(write, "wb", buffering=0) as producer:
         producer.write(b"first.jpg\n")

@@ -19,11 +19,11 @@ from democlass.images.decode import Pixels
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import Loaded, default_workers, load
 from democlass.inputs.item import Item, Source
-from democlass.networks.arguments import by_task, check_labels, check_paths, check_tasks
+from democlass.networks.arguments import check_labels, check_paths, check_tasks, parse_by_task
 from democlass.networks.batches import predict, split_into_chunks
 from democlass.networks.checkpoints import load as load_checkpoint
 from democlass.networks.locations import Location, locate
-from democlass.networks.networks import Networks, pick_device, quickest_precision
+from democlass.networks.networks import Networks, fastest_precision, pick_device
 from democlass.networks.streams import in_streams
 from democlass.results import Prediction
 from democlass.settings import (
@@ -118,13 +118,13 @@ class Classifier:
         Raises CheckpointError, DeviceError, UsageError.
         """
         check_tasks(tasks)
-        checkpoints = by_task("checkpoints", checkpoints, tasks)
+        checkpoints = parse_by_task("checkpoints", checkpoints, tasks)
         check_paths(weights, checkpoints)
-        labels = by_task("labels", labels, tasks)
+        labels = parse_by_task("labels", labels, tasks)
         check_labels(labels)
         check_flag("isolated", isolated)
         if workers is not None:
-            workers = check_integer("workers", workers, least=0, most=MAX_WORKERS)
+            workers = check_integer("workers", workers, minimum=0, maximum=MAX_WORKERS)
         folder = None if weights is None else Location(Path(weights), "argument weights")
         files = {name: Location(Path(file), "argument checkpoints") for name, file in checkpoints.items()}
         locations = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in tasks}
@@ -175,7 +175,7 @@ class Classifier:
             decoder.start(max(1, workers))
         named = labels or {}
         read = {task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name)) for task in tasks}
-        precision = settings.precision or (quickest_precision(device) if settings.fast else Precision.FLOAT32)
+        precision = settings.precision or (fastest_precision(device) if settings.fast else Precision.FLOAT32)
         networks = Networks(
             tasks,
             read,
@@ -184,11 +184,11 @@ class Classifier:
             batch_size=settings.batch_size,
             compiled=settings.compile,
         )
-        for remark in networks.remarks:
-            warn(remark)
+        for warning in networks.warnings:
+            warn(warning)
         for checkpoint in read.values():
-            for remark in checkpoint.remarks:
-                warn(remark)
+            for warning in checkpoint.warnings:
+                warn(warning)
         return cls(networks, settings, decoder, workers=workers)
 
     def classify(self, inputs: Iterable[Item | Source]) -> Generator[Prediction, None, None]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from democlass.names import original, readable
+from democlass.names import decode_name, encode_name
 from democlass.tasks import TASKS, UNCERTAIN, Task
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def to_frame(predictions: Iterable[Prediction], tasks: Sequence[Task] = TASKS) -
 
 def needs_path_bytes(names: Iterable[str]) -> bool:
     """Return whether some name is not valid UTF-8, so that flat rows need the column `path_bytes`."""
-    return any(readable(name)[1] is not None for name in names)
+    return any(encode_name(name)[1] is not None for name in names)
 
 
 def _is_whole_image(prediction: Prediction) -> bool:
@@ -232,11 +232,11 @@ def _outcome(probabilities: Mapping[str, float], label: Any) -> Outcome:
 
 
 def _written_path(prediction: Prediction) -> tuple[str | None, str | None]:
-    return (None, None) if prediction.path is None else readable(prediction.path)
+    return (None, None) if prediction.path is None else encode_name(prediction.path)
 
 
 def _original_path(row: Mapping[str, Any]) -> str:
-    return original(row["path"], row.get("path_bytes") or None)
+    return decode_name(row["path"], row.get("path_bytes") or None)
 
 
 def _error(row: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from democlass.cli.run import execute
 from democlass.cli.run_options import OutputFormat, RunOptions
 from democlass.errors import UsageError
 from democlass.inputs.local import STANDARD_INPUT
-from democlass.inputs.patterns import is_there
+from democlass.inputs.patterns import exists
 
 app = typer.Typer(add_completion=False)
 
@@ -33,6 +33,6 @@ def batch(
     rows written so far are complete, and --resume classifies the rest. For describing lawfully held collections; not
     for decisions about one person, identification or surveillance.
     """
-    if not any(source == STANDARD_INPUT or is_there(source) for source in sources):
+    if not any(source == STANDARD_INPUT or exists(source) for source in sources):
         raise UsageError(f"no such file or folder: {', '.join(sources)}")
     return execute(Job(context, sources, options, narrate=True), OutputFormat.CSV)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from democlass.names import visible
+from democlass.names import to_printable
 
 
 def program_name() -> str:
@@ -19,7 +19,7 @@ def program_name() -> str:
 
 def write_line(text: str) -> None:
     """Write one line to standard error. Line breaks and control characters in the text are escaped."""
-    sys.stderr.write(visible(text) + "\n")  # cli/stdio.py escapes characters that the stream cannot encode
+    sys.stderr.write(to_printable(text) + "\n")  # cli/stdio.py escapes characters that the stream cannot encode
     sys.stderr.flush()
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from democlass.cli.stdio import open_output
 from democlass.errors import OutputError, WriteError
 from democlass.files import is_pipe_or_device, sync_folder
-from democlass.names import readable
+from democlass.names import encode_name
 from democlass.output.formats import csv_line
 from democlass.results import Prediction
 
@@ -51,7 +51,7 @@ class ErrorList:
     def add(self, prediction: Prediction) -> None:
         """Add a prediction to the list if it is an error. Raises WriteError."""
         if prediction.error is not None:
-            path, raw = readable(prediction.path or "")
+            path, raw = encode_name(prediction.path or "")
             try:
                 self._lines.write(csv_line([path, prediction.error, raw or ""]))
             except OSError as error:

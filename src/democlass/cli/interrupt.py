@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from democlass.cli import console
-from democlass.names import visible
+from democlass.names import to_printable
 
 _GRACE = 3.0
 """Seconds an interrupted run has to stop by itself."""
@@ -118,5 +118,5 @@ def _exit_after_signal(receiving: int) -> None:
         stream = sys.stderr.fileno()
         # Not through sys.stderr, whose lock the main thread may hold; and only if writing does not block.
         if select.select([], [stream], [], 0)[1] and _report_lock.acquire(blocking=False):
-            os.write(stream, f"{visible(text)}\n".encode(errors="backslashreplace"))
+            os.write(stream, f"{to_printable(text)}\n".encode(errors="backslashreplace"))
     os._exit(128 + number)

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from democlass.names import visible
+from democlass.names import to_printable
 from democlass.output.formats import WriterOptions
 from democlass.results import Outcome, Prediction
 from democlass.tasks import UNCERTAIN, Task
@@ -65,7 +65,7 @@ class TableWriter:
 
     def _escape(self, text: str) -> str:
         """Return the text with all escapes, as the stream will show it, so that columns have the right width."""
-        return visible(text).encode(self._console.encoding, "backslashreplace").decode(self._console.encoding)
+        return to_printable(text).encode(self._console.encoding, "backslashreplace").decode(self._console.encoding)
 
     def _headings(self) -> list[Text]:
         return [cell for task in self._tasks for cell in (Text(task.title, style="bold"), Text(""), Text(""))]

@@ -68,12 +68,12 @@ def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any
         location = locations[task.name]
         checkpoint = load(location, task, labels=labels.get(task.name))
         checkpoint.build(task)
-        for remark in checkpoint.remarks:
-            console.warn(remark)
+        for warning in checkpoint.warnings:
+            console.warn(warning)
         described[task.name] = {
             "title": task.title,
             "path": str(location.path),
-            "why": location.why,
+            "why": location.origin,
             "sha256": checkpoint.sha256,
             "labels": list(checkpoint.labels),
             "labels_named": checkpoint.labels_named,
@@ -89,7 +89,7 @@ def _print(described: dict[str, Any], verbose: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from democlass.names import visible
+    from democlass.names import to_printable
 
     out = Console(highlight=False, markup=False, emoji=False)
     for number, checkpoint in enumerate(described.values()):
@@ -100,11 +100,11 @@ def _print(described: dict[str, Any], verbose: bool) -> None:
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         for name, text in _summary(checkpoint, verbose):
-            grid.add_row(name, Text(visible(text)))
+            grid.add_row(name, Text(to_printable(text)))
         out.print(grid)
         if verbose and checkpoint["card"]:
             for depth, line in _lines("card", checkpoint["card"]):
-                out.print(Padding(Text(visible(line), overflow="fold"), (0, 0, 0, 2 * depth)))
+                out.print(Padding(Text(to_printable(line), overflow="fold"), (0, 0, 0, 2 * depth)))
     if not verbose:
         out.print()
         out.print(Text("--verbose shows the whole card of each checkpoint.", style="dim"))

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from democlass.evaluate import charts, tables
-from democlass.names import visible
+from democlass.names import to_printable
 
 KINDS = ("confusion", "reliability", "coverage", "groups")
 """The pictures that each task has."""
@@ -75,4 +75,4 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _text(text: str) -> str:
     """Return text from outside as Markdown that shows it as it is, on one line: no markup, no HTML."""
-    return _MARKS.sub(r"\\\1", escape(visible(text), quote=False))
+    return _MARKS.sub(r"\\\1", escape(to_printable(text), quote=False))

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from democlass.evaluate import charts, tables
-from democlass.names import visible
+from democlass.names import to_printable
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Evaluation</title>
@@ -77,7 +77,7 @@ def _task(task: dict[str, Any]) -> list[str]:
 
 def _text(text: str) -> str:
     """Return text as HTML that shows it on one line, whatever it holds."""
-    return escape(visible(text))
+    return escape(to_printable(text))
 
 
 def _list(heading: str, lines: Sequence[str]) -> str:

@@ -19,9 +19,9 @@ from PIL import Image, UnidentifiedImageError
 
 from democlass.errors import ImageError
 from democlass.images import depth, jpeg
-from democlass.images.geometry import cut_all
+from democlass.images.geometry import apply_geometries
 from democlass.inputs.item import Source
-from democlass.names import visible
+from democlass.names import to_printable
 from democlass.settings import MAX_PIXELS
 from democlass.tasks import SIDE, Geometry
 
@@ -70,7 +70,7 @@ def prepare(
     Returns the pixels of each face. Today the only face is the whole image.
     """
     image = read(source, ignore_exif=ignore_exif, max_pixels=max_pixels, fast=fast)
-    return [cut_all(image, tuple(geometries), max_pixels=max_pixels)]
+    return [apply_geometries(image, tuple(geometries), max_pixels=max_pixels)]
 
 
 def read(source: Source, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS, fast: bool = False) -> Image.Image:
@@ -229,5 +229,5 @@ def _as_image_errors() -> Iterator[None]:
 def _damage_error(error: Exception) -> ImageError:
     if "truncated" in str(error).lower():
         return ImageError("truncated", "the file ends before the image does; copy it again from where it came")
-    detail = visible(str(error) or type(error).__name__)[:_MAX_DETAIL]
+    detail = to_printable(str(error) or type(error).__name__)[:_MAX_DETAIL]
     return ImageError("damaged image", detail)

@@ -126,7 +126,7 @@ class Isolated:
         for _ in range(_ATTEMPTS):
             if cancellation.is_cancelled:
                 raise CancelledError("decoding was cancelled")
-            worker = self._pool.take(relative=kind == NAME and not content.startswith(b"/"))
+            worker = self._pool.acquire(same_folder=kind == NAME and not content.startswith(b"/"))
             try:
                 with cancellation.of(worker):
                     pixels = self._ask(worker, kind, content)
@@ -139,13 +139,13 @@ class Isolated:
                     "timed out", f"decoding took more than {self._timeout:g} s; a longer time limit may help"
                 ) from None
             except ImageError:
-                self._pool.give(worker)
+                self._pool.release(worker)
                 raise
             except BaseException:  # also an interruption: an unread answer would be taken for the next one
                 self._pool.discard(worker)
                 raise
             else:
-                self._pool.give(worker)
+                self._pool.release(worker)
                 return pixels
         if cancellation.is_cancelled or self._pool.is_closed:
             raise CancelledError("decoding was cancelled")
@@ -159,8 +159,8 @@ class Isolated:
 
     def _ask(self, worker: WorkerProcess, kind: bytes, content: bytes) -> list[Pixels]:
         geometries = self._decoding.geometries
-        most = max(max_size(geometries), _MAX_ERROR)
-        kind, answer = worker.ask(kind, content, seconds=self._timeout, most=most)
+        limit = max(max_size(geometries), _MAX_ERROR)
+        kind, answer = worker.request(kind, content, timeout=self._timeout, max_size=limit)
         if kind == ERROR:
             reason, advice = json.loads(answer)
             raise ImageError(str(reason), str(advice))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from democlass.errors import UsageError
 from democlass.inputs.label_table import open_table
-from democlass.tasks import TASKS, Task, folded
+from democlass.tasks import TASKS, Task, label_key
 
 _PATH = "path"
 _PATH_COLUMNS = ("path", "file", "filename", "image", "img")
@@ -78,8 +78,8 @@ class Names:
                 raise UsageError(f"--map {word}: it is path=COLUMN, race=COLUMN or race:THEIRS=OURS, or gender so")
             if not of_label:
                 _set_once(columns, name, right, word)
-            elif ours := next((label for label in tasks[name].labels if folded(label) == folded(right)), None):
-                _set_once(labels.setdefault(name, {}), folded(theirs), ours, word)
+            elif ours := next((label for label in tasks[name].labels if label_key(label) == label_key(right)), None):
+                _set_once(labels.setdefault(name, {}), label_key(theirs), ours, word)
             else:
                 raise UsageError(f"--map {word}: {tasks[name].title} has the labels {', '.join(tasks[name].labels)}")
         return cls(columns, labels)
@@ -203,7 +203,7 @@ def _places(columns: Sequence[str], file: Path, names: Names) -> dict[str, int]:
 def _place(columns: Sequence[str], wanted: str, file: Path, name: str) -> int | None:
     """Return where a column is: the name as it is, or else without regard to case, spaces and hyphens."""
     found = [place for place, column in enumerate(columns) if column == wanted.strip()]
-    found = found or [place for place, column in enumerate(columns) if folded(column) == folded(wanted)]
+    found = found or [place for place, column in enumerate(columns) if label_key(column) == label_key(wanted)]
     if len(found) > 1:
         same = len({columns[place] for place in found}) < len(found)
         advice = "rename one in the file" if same else f"give --map {name}=COLUMN"
@@ -217,9 +217,9 @@ def _set_once(names: dict[str, str], key: str, value: str, word: str) -> None:
 
 
 def _label(said: str, task: Task, names: Names) -> str | None:
-    known = {folded(label): label for label in task.labels}
+    known = {label_key(label): label for label in task.labels}
     known |= _KNOWN_AS.get(task.name, {}) | dict(names.labels.get(task.name, {}))
-    return known.get(folded(said))
+    return known.get(label_key(said))
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from democlass.errors import MissingExtraError, UsageError
-from democlass.names import escape_in_json, visible
+from democlass.names import escape_in_json, to_printable
 from democlass.results import DECIMALS, Prediction, columns, from_document, from_row, to_document, to_rows
 from democlass.tasks import TASKS, Task
 
@@ -82,7 +82,7 @@ class CsvWriter:
     def __init__(self, stream: BinaryIO, options: WriterOptions) -> None:
         self._stream = stream
         self._columns = columns(options.tasks, path_bytes=options.path_bytes)
-        self._clean = visible if options.terminal else str
+        self._clean = to_printable if options.terminal else str
         stream.write(csv_line(self._columns))
 
     def write(self, prediction: Prediction) -> None:
@@ -196,7 +196,7 @@ def format_of(path: Path) -> Format:
             return known
     suffixes = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
     raise UsageError(
-        f"{visible(str(path))}: no output format has the suffix {path.suffix!r}; use {suffixes}, or --format"
+        f"{to_printable(str(path))}: no output format has the suffix {path.suffix!r}; use {suffixes}, or --format"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from democlass.inputs.compact import DigestCounter, NameList
 from democlass.inputs.identity import current_folder, file_key
 from democlass.inputs.item import Item
-from democlass.names import readable
+from democlass.names import encode_name
 from democlass.results import Prediction
 
 
@@ -62,7 +62,7 @@ class RowIndex:
             yield from items
         else:
             for item in items:
-                if not self._keys.take(file_key(item.name or "", folder)):
+                if not self._keys.remove(file_key(item.name or "", folder)):
                     yield item
         self._keys = DigestCounter()
 
@@ -80,4 +80,4 @@ class RowIndex:
         return self._folders[bisect_right(self._first_rows, row) - 1]
 
     def _note_name(self, name: str) -> None:
-        self.need_path_bytes = self.need_path_bytes or readable(name)[1] is not None
+        self.need_path_bytes = self.need_path_bytes or encode_name(name)[1] is not None

@@ -97,7 +97,7 @@ class RowLog:
 
     def rows(self) -> Iterator[Prediction]:
         """Yield the rows in order, with replaced rows exchanged for their replacements. Raises OutputError."""
-        replacements = self._replacements().in_order()
+        replacements = self._replacements().sorted_by_row()
         replaced, position = next(replacements, (None, 0))
         with self._reader() as lines, self._reader() as elsewhere:
             number = start = 0
