@@ -61,6 +61,19 @@ def copy_owner_and_mode(status: os.stat_result, descriptor: int) -> None:
         return
 
 
+def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Return whether two paths lead to one file, also through links.
+
+    Of a file that does not exist, whether both paths resolve to the same one.
+    """
+    try:
+        return os.path.samefile(one, other)
+    except FileNotFoundError:
+        return os.path.realpath(one) == os.path.realpath(other)
+    except (OSError, ValueError):  # a loop of links, a NUL character
+        return False
+
+
 def is_pipe_or_device(path: Path) -> bool:
     """Tell whether a name leads to a pipe, a socket or a device: somewhere rows can only be streamed to."""
     try:
