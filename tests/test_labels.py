@@ -160,9 +160,9 @@ def test_missing_and_unknown_labels_are_counted(tmp_path: Path) -> None:
      (",".join(f"c{n}" for n in range(500)), r"c0, c1, .*, c19 and 480 more; use"),
      ("path,race\na.jpg,White\n", "no label for perceived gender: its columns are path, race; see --map gender="),
      ("path,gender,gender\na.jpg,Male,Female\n", "several columns for gender: gender, gender; rename one of them"),
-     ("path,Gender,GENDER\na.jpg,Male,Female\n", "several columns for gender: Gender, GENDER; choose one with --map gen"),
-     ("path,gender,Gender\na.jpg,Male,Female\n", "several columns for gender: gender, Gender; choose one with --map gen"),
-     ("path,gender,Path\na.jpg,Male,b.jpg\n", "several columns for path: path, Path; choose one with --map path=COL"),
+     ("path,Gender,GENDER\na.jpg,Male,Female\n", "several columns for gender: Gender, GENDER; choose one with --map"),
+     ("path,gender,Gender\na.jpg,Male,Female\n", "several columns for gender: gender, Gender; choose one with --map"),
+     ("path,gender,Path\na.jpg,Male,b.jpg\n", "several columns for path: path, Path; choose one with --map"),
      ("", "not a labels file: it is empty"), ("\n \n", "not a labels file: it is empty"),
      ('path,gender\n"a.jpg,Male\nb.jpg,Male\n', "line 3: unexpected end of data"),
      (f"path,gender\n{'x' * 200_000},Male\n", "line 2: field larger"),
@@ -201,7 +201,8 @@ def test_missing_files_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", ["race", "age=years", "race:x=Martian", "path:x=y", "path=", "race=", "race:=White", "race:x=", "race:x"]
+    "argument",
+    ["race", "age=years", "race:x=Martian", "path:x=y", "path=", "race=", "race:=White", "race:x=", "race:x"],
 )
 def test_invalid_map_options_are_refused(argument: str) -> None:
     with pytest.raises(UsageError, match="--map"):

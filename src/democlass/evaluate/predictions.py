@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +24,8 @@ _SUM_TOLERANCE = 0.01
 _LABEL_TOLERANCE = 0.002
 """How much less probable than the most probable label the label of a row may be, in such files."""
 
-_MAX_ERROR_LENGTH = 200
+_MAX_ERROR_LENGTH, _MAX_NAME_LENGTH = 200, 60
+"""Characters that a message repeats, of an error and of a name."""
 
 
 def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
@@ -30,11 +33,10 @@ def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
 
     Raises UsageError, with the number of the row, if the file is damaged or does not contain results.
     """
-    format_ = require(_find_format(file))
     number = 1
     try:
         with file.open("rb") as stream:
-            for prediction in _reader(format_)(stream, tasks):
+            for prediction in _reader(require(_find_format(file)))(stream, tasks):
                 _check_prediction(prediction, tasks)
                 yield prediction
                 number += 1
@@ -43,8 +45,9 @@ def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
     except OSError as error:
         raise UsageError(f"can't read {file}: {error.strerror or _first_line(error)}") from None
     except Exception as error:  # csv, json and pyarrow raise many types for a damaged file
-        reason = _describe_error(error)
-        raise UsageError(f"{file} is damaged or does not contain results: row {number:,}: {reason}") from None
+        # CSV is decoded in blocks of many rows, so that the row of a wrong byte is unknown.
+        row = "" if isinstance(error, UnicodeError) else f"row {number:,}: "
+        raise UsageError(f"{file} is damaged or does not contain results: {row}{_describe_error(error)}") from None
 
 
 def _find_format(file: Path) -> Format:
@@ -60,21 +63,32 @@ def _find_format(file: Path) -> Format:
 
 
 def _reader(format_: Format) -> Callable[[BinaryIO, Sequence[Task]], Iterator[Prediction]]:
-    """Return the format's reader, extended to files that another program has written again."""
-    readers = {"csv": _read_csv, "json": _read_json}
-    extended = readers.get(format_.name)
-    return format_.read if extended is None else lambda stream, tasks: extended(format_, stream, tasks)
+    """Return the format's reader, extended to files that another program has changed."""
+    extended = {"csv": _read_csv, "json": _read_json, "parquet": _read_parquet}.get(format_.name)
+    return format_.read if extended is None else partial(extended, format_)
 
 
 def _read_csv(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
-    """Read CSV. Raises ValueError if two columns have the same name: the format's reader uses the last one."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    header = next(csv.reader(text, strict=True), [])
-    if (twin := next((name for name in header if header.count(name) > 1), None)) is not None:
-        raise ValueError(f"there are several columns named {twin[:60]!r}; remove all but one")
+    _check_columns(next(csv.reader(text, strict=True), []))
     text.detach()
     stream.seek(0)
     yield from format_.read(stream, tasks)
+
+
+def _read_parquet(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
+    from pyarrow.parquet import read_schema
+
+    _check_columns(read_schema(stream).names)
+    stream.seek(0)
+    yield from format_.read(stream, tasks)
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    """Raise ValueError if two columns have the same name: readers would use one of them."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"there are several columns named {name[:_MAX_NAME_LENGTH]!r}; remove all but one")
 
 
 def _read_json(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
@@ -131,6 +145,8 @@ def _describe_error(error: Exception) -> str:
         return f"it is not valid JSON (line {error.lineno:,}, column {error.colno:,})"
     if isinstance(error, UnicodeError):
         return "it is not valid UTF-8"
+    if type(error).__module__.startswith("pyarrow"):
+        return "it is not a complete Parquet file"
     if isinstance(error, (TypeError, AttributeError, IndexError)):
         return "a value is missing or has the wrong type"
     text = _first_line(error)
