@@ -42,7 +42,7 @@ coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html:build/coverage --cov-report=xml:build/coverage.xml
 
 docs: $(VENV)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site is in site/; open site/index.html."
 
 options: $(VENV)/.installed-dev

@@ -14,7 +14,6 @@ from conftest import REPOSITORY, Run, environment
 from democlass import errors
 from democlass.cli import COMMANDS, DEFAULT, command
 
-README = (REPOSITORY / "README.md").read_text()
 WHERE_PEOPLE_READ = ["README.md", "MODEL_CARD.md"]
 
 
@@ -54,22 +53,9 @@ def test_importing_the_package_is_light() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], env=environment()) == b"\n"
 
 
-def test_the_version_is_the_packages() -> None:
-    assert f'version = "{democlass.__version__}"' in (REPOSITORY / "pyproject.toml").read_text()
-    assert f"## {democlass.__version__}" in (REPOSITORY / "CHANGELOG.md").read_text()
-
-
 def test_every_exception_stands_in_the_drawn_tree() -> None:
     drawn = set(re.findall(r"\w+Error", errors.__doc__ or ""))
     assert drawn == {name for name, kind in vars(errors).items() if isinstance(kind, type) and name.endswith("Error")}
-
-
-@pytest.mark.parametrize("name", [DEFAULT, *COMMANDS])
-def test_every_option_is_in_the_readme_and_has_a_help_line(name: str) -> None:
-    for parameter in command(name).params:
-        if parameter.name != "help" and parameter.param_type_name == "option":
-            assert f"`{parameter.opts[0]}" in README, parameter.opts[0]
-            assert parameter.help
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -92,11 +78,6 @@ def test_what_it_is_not_for_is_said(file: str) -> None:
     text = " ".join((REPOSITORY / file).read_text().split())
     for said in ("perceived", "identification", "surveillance", "Art. 5(1)(g)", "decisions about one person"):
         assert said in text, said
-
-
-def test_the_readme_names_every_exit_code() -> None:
-    for code in (0, 1, 2, 3, 130, 141, 143):
-        assert re.search(rf"^\| {code} \|", README, re.MULTILINE)
 
 
 def test_checkpoints_are_never_unpickled() -> None:
