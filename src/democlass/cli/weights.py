@@ -144,11 +144,7 @@ def _truncate(text: str) -> str:
 
 def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
     """Yield the lines of a card, each with its depth. A value that holds nested values starts a new level."""
-    if (
-        isinstance(value, Mapping)
-        and not _is_share(value)
-        and any(isinstance(each, _NESTED) for each in value.values())
-    ):
+    if _is_nested(value):
         yield depth, name
         for inner, each in value.items():
             yield from _lines(str(inner), each, depth + 1)
@@ -157,12 +153,6 @@ def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
         yield from ((depth + 1, _format_value(each)) for each in value)
     else:
         yield depth, f"{name}: {_format_value(value)}"
-
-
-def _is_nested(value: Any) -> bool:
-    if not isinstance(value, Mapping) or _is_share(value):
-        return False
-    return any(isinstance(each, _NESTED) for each in value.values())
 
 
 def _is_nested(value: Any) -> bool:
