@@ -16,8 +16,8 @@ import typer
 from democlass.cli import console
 from democlass.cli.error_list import ErrorList
 from democlass.cli.interrupt import tell
-from democlass.cli.options import OutputFormat, RunOptions
 from democlass.cli.progress import Progress, summarise
+from democlass.cli.run_options import OutputFormat, RunOptions
 from democlass.cli.stdin_image import read_image, refuse_image
 from democlass.cli.stdio import open_output, refuse_closed_input, refuse_closed_output
 from democlass.cli.stream import Stream
