@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
-from democlass.cli import COMMANDS, DEFAULT, command
+from democlass.cli.group import build_group, load_command
+from democlass.cli.routing import COMMANDS
 
 VALUE_NAMES = {"int": "N", "integer": "N", "float": "NUMBER", "Path": "PATH", "path": "PATH"}
 """Name of an option's value, by the name of its type in newer and in older versions of Typer."""
 
 
 def load_commands() -> dict[str, Any]:
-    """Return each command by what a user types: `classify`, `classify batch`, and so on."""
-    return {"classify" if name == DEFAULT else f"classify {name}": command(name) for name in (DEFAULT, *COMMANDS)}
+    """Return the command group, `classify`, and each command, `classify batch` and so on, by what a user types."""
+    return {"classify": build_group(), **{f"classify {name}": load_command(name) for name in COMMANDS}}
 
 
 def list_options(shown: Any) -> Iterator[Any]:
@@ -61,7 +62,7 @@ def value_name(parameter: Any) -> str:
 
 def usage(title: str, shown: Any) -> str:
     """Return the usage line of a command."""
-    words = [title, "[OPTIONS]"]
+    words = [title, "[OPTIONS]", *filter(None, [getattr(shown, "subcommand_metavar", None)])]
     for argument in list_arguments(shown):
         word = value_name(argument) + ("..." if argument.nargs == -1 else "")
         words.append(word if argument.required else f"[{word}]")
