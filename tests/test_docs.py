@@ -139,3 +139,10 @@ def test_the_site_builds_without_warnings_and_loads_nothing_from_other_hosts(tmp
     for page in (tmp_path / "site").rglob("*.html"):
         loaded = re.findall(r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"?(https?://[^\s\">]+)", page.read_text())
         assert loaded == [], page
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in HISTORY], ids=name_of)
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    files = [f"/{file.relative_to(REPOSITORY)}" for file in REPOSITORY.rglob("*.py") if ".venv" not in file.parts]
+    for name in re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8")):
+        assert any(file.endswith(f"/{name}") for file in files), name
