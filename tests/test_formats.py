@@ -70,8 +70,9 @@ def test_json_has_the_label_chosen_also_where_it_is_uncertain() -> None:
     assert (row["gender"], row["race"]) == ("uncertain", "Indian")
 
 
-def test_the_example_in_the_readme_is_what_is_written() -> None:
-    ok, error = re.findall(r'^{"path".*$', (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+def test_the_example_in_the_documentation_is_what_is_written() -> None:
+    ok, error = re.findall(r'^{"path".*$', (REPOSITORY / "docs" / "formats.md").read_text(), re.MULTILINE)
+    assert ok in (REPOSITORY / "README.md").read_text()
     assert ok == written("jsonl", [OK]).decode().strip()
     assert json.loads(error).keys() == json.loads(written("jsonl", [ERROR])).keys()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from democlass.results import Prediction as Prediction
     from democlass.results import to_frame as to_frame
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "CancelledError": "errors",

@@ -39,7 +39,8 @@ class CommandGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command for lists of commands: its name and its line of help. `resolve_command` loads it."""
-        return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+        line = COMMANDS.get(cmd_name)
+        return None if line is None else TyperCommand(cmd_name, help=line, short_help=line)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name of the command to run, the command, and its words."""

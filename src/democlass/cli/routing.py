@@ -59,8 +59,8 @@ def route(words: Sequence[str], options_with_value: Callable[[], Collection[str]
 
 
 def refuse_mistyped_command(word: str) -> None:
-    """Raise UsageError if a word looks like a mistyped command and no file has that name."""
-    if os.path.lexists(word):
+    """Raise UsageError if a word looks like a mistyped command, which is letters only, and no file has that name."""
+    if not word.isalpha() or os.path.lexists(word):
         return
     for match in get_close_matches(word.lower(), COMMANDS, n=1, cutoff=_SIMILARITY):
         raise UsageError(f"no such command '{word[:60]}'; did you mean '{match}'?")

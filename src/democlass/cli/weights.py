@@ -144,11 +144,7 @@ def _truncate(text: str) -> str:
 
 def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
     """Yield the lines of a card, each with its depth. A value that holds nested values starts a new level."""
-    if (
-        isinstance(value, Mapping)
-        and not _is_share(value)
-        and any(isinstance(each, _NESTED) for each in value.values())
-    ):
+    if _is_nested(value):
         yield depth, name
         for inner, each in value.items():
             yield from _lines(str(inner), each, depth + 1)
