@@ -77,9 +77,9 @@ class ForkServer:
 
 
 def serve() -> None:
-    import tiny_command
+    import training_command
 
-    tiny_command.replace_networks()
+    training_command.replace_networks()
     import conftest  # noqa: F401 (these are imported before processes are forked)
     import democlass.cli.train
     import democlass.train.run  # noqa: F401
@@ -91,17 +91,17 @@ def serve() -> None:
 
 
 def run(request: dict[str, Any]) -> NoReturn:
-    import tiny_command
+    import training_command
 
     os.setsid()
     os.environ.update(request["variables"])
     log = os.open(request["log"], os.O_WRONLY | os.O_APPEND)
     for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
         os.dup2(descriptor, target)
-    sys.argv = ["tiny_command.py", *request["args"]]
+    sys.argv = ["training_command.py", *request["args"]]
     code = 1
     try:
-        tiny_command.main(*request["args"])
+        training_command.main(*request["args"])
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:

@@ -38,7 +38,7 @@ def test_an_unwritable_out_is_refused_before_labels_are_read(tmp_path: Path) -> 
         cwd=tmp_path,
     )
     assert done.returncode == 2
-    assert done.stderr == "tiny_command.py: there is no folder no-folder: make it first\n"
+    assert done.stderr == "training_command.py: there is no folder no-folder: make it first\n"
 
 
 def test_an_out_that_is_the_init_checkpoint_is_refused_before_labels_are_read(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_an_out_that_is_the_init_checkpoint_is_refused_before_labels_are_read(tm
     done = run_tiny("train", "gender", *files, "--overwrite", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "tiny_command.py: --out mine.pth would replace mine.pth, which is the file of --init: use another --out\n"
+        "training_command.py: --out mine.pth would replace mine.pth, which is the file of --init: use another --out\n"
     )
     assert (tmp_path / "mine.pth").read_bytes() == b"mine"
 

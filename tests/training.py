@@ -27,7 +27,7 @@ from democlass.train.recipe import Recipe, Stage
 from democlass.train.trainer import Progress
 from narrow_resnet import NarrowResNet
 
-COMMAND = Path(__file__).with_name("tiny_command.py")
+COMMAND = Path(__file__).with_name("training_command.py")
 OPTIONS = ["--init", "none", "--stages", "32:12:0.05-0.01", "--batch", "8", "--average", "0.5", "--device", "cpu"]
 MANY_STEPS = ["--stages", "32:1000:0.05-0.01", "--save-every", "1000"]
 GENDER, RACE = TASKS

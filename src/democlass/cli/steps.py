@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from democlass.cli import console
 from democlass.cli.bar import Bar, time_left
-from democlass.names import visible
+from democlass.names import to_printable
 
 if TYPE_CHECKING:
     from democlass.train.trainer import Progress
@@ -36,11 +36,11 @@ class StepProgress(Bar):
         if self._drawn is None:
             console.complain(text)
         else:
-            self._write_line(visible(text))
+            self._write_line(to_printable(text))
 
     def log(self, text: str) -> None:
         """Write a line if progress is shown."""
-        self._write_line(visible(text))
+        self._write_line(to_printable(text))
 
     def _line(self, progress: Progress) -> str:
         assert self._first is not None

@@ -57,7 +57,7 @@ class ImageReader:
 
     def __call__(self, path: str) -> NDArray[np.uint8]:
         """Return an image as RGB uint8 SIDE x SIDE x 3. Raises ImageError."""
-        return self._decode(path)[self._geometry]
+        return self._decode(path)[0][self._geometry]
 
     def map(
         self, function: Callable[[Argument], Result], arguments: Iterable[Argument], *, ahead: int

@@ -14,7 +14,7 @@ from democlass.errors import CheckpointError, DemoclassError, OutputError
 from democlass.inputs.labels import Example
 from democlass.networks.checkpoints import Checkpoint, load
 from democlass.networks.locations import Location
-from democlass.networks.tuning import computes_natively
+from democlass.networks.tuning import has_native_support
 from democlass.tasks import Task
 from democlass.train.fingerprints import files_fingerprint, stat_files
 from democlass.train.image_reader import ImageReader
@@ -46,8 +46,8 @@ class Teacher:
         self.file, self._task = file, task
         self._checkpoint = load(Location(file, "option --teacher"), task)
         self._network = _build_teacher(self._checkpoint, task)
-        for remark in self._checkpoint.remarks:
-            warn(remark)
+        for warning in self._checkpoint.warnings:
+            warn(warning)
 
     @property
     def sha256(self) -> str:
@@ -104,7 +104,7 @@ class Teacher:
             "teacher": self.sha256,
             "labels": list(self._task.labels),
             "geometry": self._task.geometry.name,
-            "precision": "bfloat16" if computes_natively(device, torch.bfloat16) else "float32",
+            "precision": "bfloat16" if has_native_support(device, torch.bfloat16) else "float32",
             "count": len(examples),
             "files": files_fingerprint(examples, stat_files(examples)),
         }

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from democlass.errors import DemoclassError
 from democlass.networks.normalisation import Normaliser
-from democlass.networks.tuning import computes_natively
+from democlass.networks.tuning import has_native_support
 from democlass.train.augmentation import jitter_colours
 from democlass.train.averaging import make_moving_average
 from democlass.train.data_loader import Batch, TrainLoader
@@ -158,7 +158,7 @@ class Trainer:
         for settings in self._optimizer.param_groups:
             settings["lr"] = self.schedule.rates[self.step]
         images = jitter_colours(self._normalise(batch.pixels.to(device)), seed=self._colour_seed())
-        with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_native_support(device, torch.bfloat16)):
             output = self._module(images.contiguous(memory_format=torch.channels_last))
         loss = self._objective.loss(output, batch.targets, batch.indices)
         self._optimizer.zero_grad(set_to_none=True)

@@ -16,7 +16,7 @@ from torch import nn
 from democlass.errors import ImageError, UsageError
 from democlass.inputs.labels import Example
 from democlass.networks.normalisation import Normaliser
-from democlass.networks.tuning import computes_natively
+from democlass.networks.tuning import has_native_support
 from democlass.tasks import Task
 from democlass.train.image_reader import ImageReader
 
@@ -126,7 +126,7 @@ def compute_logits(
 
 def _forward(network: nn.Module, inputs: torch.Tensor, average_mirrored: bool) -> torch.Tensor:
     device = inputs.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
+    with torch.autocast(device.type, torch.bfloat16, enabled=has_native_support(device, torch.bfloat16)):
         logits: torch.Tensor = network(inputs)
         if average_mirrored:
             logits = (logits + network(inputs.flip(3))) / 2
