@@ -135,7 +135,7 @@ class ServiceOptions:
             raise UsageError(f"can't listen at --host {self.host} --port {self.port}: {error.strerror}") from None
         if self.api_key is None and not _is_loopback(listening):
             console.warn(
-                f"everyone who can reach {self.host} can use this service, because it has no API key: set {_KEY_VARIABLE}"
+                f"everyone who can reach {self.host} can use this service: set {_KEY_VARIABLE} to require a key"
             )
         return listening
 
