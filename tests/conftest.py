@@ -25,7 +25,7 @@ from democlass.classifier import Classifier
 from democlass.tasks import TASKS, Task
 
 if TYPE_CHECKING:
-    from serving import Serving
+    from serving import ServiceProcess
 
 # A shell has background jobs ignore Ctrl-C, and they hand that on; here it is to act, whoever started the tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -87,14 +87,14 @@ def portrait() -> Image.Image:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A service of the built-in networks, which all tests of its requests share."""
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """A service with the built-in networks, shared by all tests that only send requests to it."""
     import serving
 
-    said = tmp_path_factory.mktemp("service") / "said"
+    log = tmp_path_factory.mktemp("service") / "log"
     words = ("--queue", str(serving.QUEUE), "--max-upload", str(serving.MAX_UPLOAD), "--workers", "2")
-    with serving.serving(said, *words, "--allow-host", "faces.example.org") as here:
-        yield here
+    with serving.run_service(log, *words, "--allow-host", "faces.example.org") as running:
+        yield running
 
 
 @pytest.fixture

@@ -11,15 +11,24 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from democlass.tasks import TASKS, Task
 
-_EXAMPLE_PROBABILITIES = ((0.92, 0.08), (0.15, 0.05, 0.7, 0.05, 0.03, 0.02))
+_EXAMPLE_PROBABILITIES = {"gender": (0.92, 0.08), "race": (0.15, 0.05, 0.7, 0.05, 0.03, 0.02)}
 
-EXAMPLE: dict[str, Any] = {
-    f"{task.name}_probabilities": dict(zip(task.labels, probabilities, strict=True))
-    for task, probabilities in zip(TASKS, _EXAMPLE_PROBABILITIES, strict=True)
-}
+
+def _create_example(task: Task) -> dict[str, float]:
+    equal = (round(1 / len(task.labels), 6),) * len(task.labels)
+    return dict(zip(task.labels, _EXAMPLE_PROBABILITIES.get(task.name, equal), strict=True))
+
+
+EXAMPLE: dict[str, Any] = {f"{task.name}_probabilities": _create_example(task) for task in TASKS}
+
+_EXAMPLE_WITH_LABELS: dict[str, Any] = {}
+for _task in TASKS:
+    _probabilities = _create_example(_task)
+    _EXAMPLE_WITH_LABELS[_task.name] = max(_probabilities, key=_probabilities.__getitem__)
+    _EXAMPLE_WITH_LABELS[f"{_task.name}_probabilities"] = _probabilities
 
 BATCH_EXAMPLE = [
-    {"path": "a.jpg", "status": "ok", **EXAMPLE},
+    {"path": "a.jpg", "status": "ok", **_EXAMPLE_WITH_LABELS},
     {"path": "b.txt", "status": "error", "error": "not an image: its content is no image format that Pillow reads"},
 ]
 
@@ -35,15 +44,19 @@ def _create_probabilities_model(task: Task) -> type[BaseModel]:
     )
 
 
-_task_fields: dict[str, Any] = {
+_probability_fields: dict[str, Any] = {
     f"{task.name}_probabilities": (_create_probabilities_model(task), ...) for task in TASKS
+}
+
+_label_fields: dict[str, Any] = {
+    task.name: (Literal[task.labels], Field(description="The most probable label.")) for task in TASKS
 }
 
 Answer: type[BaseModel] = create_model(
     "Answer",
     __doc__="The probabilities that the networks return for one image.",
     __config__=ConfigDict(extra="forbid", json_schema_extra={"example": EXAMPLE}),
-    **_task_fields,
+    **_probability_fields,
 )
 
 
@@ -65,7 +78,7 @@ Classified: type[Entry] = create_model(
     "Classified",
     __base__=Entry,
     __doc__="A file of a batch that was classified.",
-    **{"status": (Literal["ok"], ...), **_task_fields},
+    **{"status": (Literal["ok"], ...), **_label_fields, **_probability_fields},
 )
 
 
