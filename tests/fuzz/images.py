@@ -39,7 +39,7 @@ Result = tuple[bytes, bytes]
 
 
 def compare(ours: Result, reference: Result) -> str | None:
-    """Compare our result with the reference. Return what is problem with it, or None."""
+    """Compare our result with the reference. Return what is wrong with it, or None."""
     if ours[0] == FAILED:
         text = ours[1].decode()
         reason = text.split(": ", 1)[0]
