@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from contenders import ours
+from image_sets import make_image_sets
 from load import create_request, send_at_random_times, send_in_turn
-from pictures import make
 from rich.console import Console
 from rich.table import Table
+from variants import democlass_variant
 
 from democlass.classifier import Classifier
 
@@ -97,7 +97,7 @@ def measure(rounds: int, paths: Sequence[Path]) -> dict[str, Any]:
     """Return images/s of services and `classify batch`, their ratios, and response times."""
     requests = [create_request(path.read_bytes()) for path in paths]
     batches = {
-        f"classify batch, {name}": ours(Classifier.load(device="cpu", fast=fast, isolated=True))
+        f"classify batch, {name}": democlass_variant(Classifier.load(device="cpu", fast=fast, isolated=True))
         for name, fast in (("float32", False), ("--fast", True))
     }
     speeds: dict[str, list[float]] = {}
@@ -114,7 +114,7 @@ def measure(rounds: int, paths: Sequence[Path]) -> dict[str, Any]:
                 speeds.setdefault(name, []).append(REQUESTS / seconds)
             for name, run_batch in batches.items():
                 speeds.setdefault(name, []).append(REQUESTS / run_batch(_repeat(paths, REQUESTS)).wall)
-            print({name: round(values[-1], 1) for name, values in speeds.items()}, file=sys.stderr)  # noqa: T201
+            print({name: round(values[-1], 1) for name, values in speeds.items()}, file=sys.stderr)
         results = {name: _summarize(name, speeds) for name in speeds}
         for name, service in running.items():
             results[name] |= _measure_response_times(service, requests, speeds[name])
@@ -216,7 +216,7 @@ def main() -> None:
     results: dict[str, Any] = {"cores": os.cpu_count(), "rounds": options.rounds}
     with tempfile.TemporaryDirectory() as folder:
         counts = {"224x224": IMAGES}
-        paths = make(Path(folder), counts)["224x224"]
+        paths = make_image_sets(Path(folder), counts)["224x224"]
         if options.rounds:
             results["speed"] = measure(options.rounds, paths)
         if options.soak:

@@ -1,4 +1,4 @@
-"""Cards hold whatever a file holds; what comes of them is plain, and JSON can hold it."""
+"""Cards of checkpoints: any content becomes plain values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from democlass.networks.cards import MAX_DEPTH, MAX_SIZE, CardError, plain_card
 
 
-def test_plain_values_stay() -> None:
+def test_plain_values_are_unchanged() -> None:
     card = {"text": "a", "number": 1, "share": 0.5, "yes": True, "none": None, "list": [1, [2]], "dict": {"a": {}}}
     assert plain_card(card) == card
 
 
-def test_what_json_lacks_becomes_text() -> None:
+def test_values_that_json_lacks_become_text() -> None:
     card = {
         "nan": float("nan"),
         "infinite": float("-inf"),
@@ -56,14 +56,14 @@ def nested(depth: int) -> dict[str, Any]:
     return card
 
 
-def itself() -> dict[str, Any]:
+def cyclic() -> dict[str, Any]:
     card: dict[str, Any] = {}
-    card["me"] = card
+    card["self"] = card
     return card
 
 
-def doubled() -> dict[str, Any]:
-    """A small card that is 2^14 lists of 2^14 texts when written out."""
+def expanding() -> dict[str, Any]:
+    """Return a small object that becomes 2^14 lists of 2^14 texts in JSON."""
     inner: list[Any] = ["x"]
     for _ in range(14):
         inner = [inner, inner]
@@ -72,14 +72,14 @@ def doubled() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "card",
-    [nested(MAX_DEPTH + 1), nested(100_000), itself(), doubled(), {"a": "x" * MAX_SIZE}, {"x" * MAX_SIZE: 1},
+    [nested(MAX_DEPTH + 1), nested(100_000), cyclic(), expanding(), {"a": "x" * MAX_SIZE}, {"x" * MAX_SIZE: 1},
      {"a": [0] * MAX_SIZE}],
-    ids=["deep", "very deep", "in itself", "doubled", "text", "key", "list"],
+    ids=["deep", "very deep", "cyclic", "expanding", "text", "key", "list"],
 )  # fmt: skip
-def test_cards_too_deep_or_too_large_are_refused(card: dict[str, Any]) -> None:
+def test_cards_that_are_too_deep_or_too_large_are_refused(card: dict[str, Any]) -> None:
     with pytest.raises(CardError):
         plain_card(card)
 
 
-def test_a_card_as_deep_as_is_allowed_stays() -> None:
+def test_a_card_of_the_maximum_depth_is_unchanged() -> None:
     assert plain_card(nested(MAX_DEPTH)) == nested(MAX_DEPTH)

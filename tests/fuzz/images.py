@@ -134,7 +134,7 @@ def _run_case(case: Mutant, decode: Isolated, reference: ReferenceDecoder, file:
 def _decode(decode: Isolated, source: bytes | Path) -> tuple[Result, str]:
     """Return the result, and the outcome to count: "decoded", or the reason of the error."""
     try:
-        pixels = decode(source)
+        (pixels,) = decode(source)
     except ImageError as error:
         return (FAILED, str(error).encode()), error.reason
     except Exception as error:  # the parent process must not raise anything else

@@ -1,10 +1,11 @@
-"""`classify evaluate LABELS`: how right the networks are, for whom, and how sure."""
+"""`classify evaluate LABELS`: compares predictions with annotators' labels."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,168 +18,204 @@ from democlass.cli.labels import LabelsOptions
 from democlass.cli.options import NetworkOptions, SettingsOptions
 from democlass.cli.progress import Progress
 from democlass.errors import UsageError, WriteError
+from democlass.files import is_same_file
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from democlass.classifier import Classifier
+    from democlass.evaluate.reports import Reports
+    from democlass.inputs.labels import LabelSet
+    from democlass.networks.locations import Location
 
 app = typer.Typer(add_completion=False)
 _DATA, _OUTPUT = "Data", "Output"
+_STANDARD_OUTPUT = Path("-")
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """Which predictions are evaluated."""
+
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            metavar="FILE",
+            rich_help_panel=_DATA,
+            help="Existing results to evaluate. Default: the images are classified now.",
+        ),
+    ] = None
+
+    def check(self, labels: Path) -> None:
+        """Raise UsageError if the predictions are the labels."""
+        if self.predictions is not None and is_same_file(self.predictions, labels):
+            raise UsageError(f"{labels} is given both as labels and as predictions: give two different files")
+
+    def inputs(self) -> Iterator[tuple[str, Path]]:
+        """Yield the files that are read, each with a description."""
+        if self.predictions is not None:
+            from democlass.evaluate.run_records import record_path
+
+            yield "the predictions", self.predictions
+            yield "the run record of the predictions", record_path(self.predictions)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Where the metrics are written."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=_OUTPUT,
+            help="File for all metrics as JSON; - writes JSON to standard output instead of tables. Default: none.",
+        ),
+    ] = None
+    card: Annotated[
+        bool,
+        typer.Option(
+            "--card",
+            rich_help_panel=_OUTPUT,
+            help="Write the metrics to the cards of the evaluated checkpoints. This changes those files.",
+        ),
+    ] = False
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            "--markdown",
+            metavar="FILE",
+            rich_help_panel=_OUTPUT,
+            help="File for the tables as Markdown, with a folder of charts beside it. Default: none.",
+        ),
+    ] = None
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            rich_help_panel=_OUTPUT,
+            help="File for all metrics as one HTML page with charts. Default: none.",
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=_OUTPUT, help="Replace existing output files.")
+    ] = False
+
+    @property
+    def prints_json(self) -> bool:
+        """Whether JSON goes to standard output."""
+        return self.out == _STANDARD_OUTPUT
+
+    def reports(self) -> Reports:
+        """Return the files to write. Raises UsageError if one is unsuitable."""
+        from democlass.evaluate.reports import Reports
+
+        if self.html == _STANDARD_OUTPUT:
+            raise UsageError("--html - is not supported: give the name of a file, or use --out - for JSON")
+        return Reports(out=None if self.prints_json else self.out, html=self.html, markdown=self.markdown)
 
 
 @app.command()
 @expand
 def evaluate(
     context: typer.Context,
-    labels: Annotated[Path, typer.Argument(help="CSV or Parquet: a path and the labels of each image.")],
+    labels: Annotated[Path, typer.Argument(help="CSV or Parquet file with the path and the labels of each image.")],
     networks: NetworkOptions,
     settings: SettingsOptions,
-    data: LabelsOptions,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=_DATA,
-            help="Results that are there already: judged as they are, with no second run.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", rich_help_panel=_OUTPUT, help="All figures, as JSON.")
-    ] = None,
-    card: Annotated[
-        bool,
-        typer.Option(
-            "--card",
-            rich_help_panel=_OUTPUT,
-            help="Write the figures on the cards of the checkpoints judged, which changes those files.",
-        ),
-    ] = False,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=_OUTPUT, help="Tables as Markdown, and a folder of pictures beside them."
-        ),
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", rich_help_panel=_OUTPUT, help="All figures, as a page with pictures.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", rich_help_panel=_OUTPUT, help="Replace output files that exist.")
-    ] = False,
+    labels_options: LabelsOptions,
+    prediction_options: PredictionOptions,
+    report_options: ReportOptions,
 ) -> int:
-    """Judge perceived gender and perceived race against labels that people gave: everyone, and each group.
+    """Compare predictions of perceived gender and perceived race with annotators' labels, also for each group.
 
-    Accuracy means agreement with annotators. It is counted for each label and each pair of labels, because networks
-    that are right on average can be wrong for some.
+    Accuracy is agreement with the annotators. It is computed for each label and each pair of labels, because networks
+    that are accurate on average can be less accurate for some groups.
     """
-    if card and predictions is not None:
-        raise UsageError("--card is for checkpoints that are judged now: leave --predictions out")
-    from democlass.evaluate.outputs import is_same_file
-    from democlass.evaluate.reports import Reports
-
-    if predictions is not None and is_same_file(predictions, labels):
-        raise UsageError(f"{labels} is given as labels and as predictions: they would all agree")
-
-    reports = Reports(out=out, html=html, markdown=markdown)
+    predictions = prediction_options.predictions
+    if report_options.card and predictions is not None:
+        raise UsageError("--card needs checkpoints that are evaluated now: remove --predictions")
+    prediction_options.check(labels)
+    reports = report_options.reports()
     locations = networks.locations(context) if predictions is None else {}
     checkpoints = {name: location.path for name, location in locations.items()}
-    reports.check(_inputs(labels, predictions, checkpoints), overwrite=overwrite)
-    if card:
+    inputs = [("the labels file", labels), *_describe(checkpoints), *prediction_options.inputs()]
+    reports.check(inputs, overwrite=report_options.overwrite)
+    if report_options.card:
         from democlass.evaluate.cards import check_cards
 
         check_cards(checkpoints)
-    label_set = data.read(labels)
-    reports.refuse_images(example.path for example in label_set.examples)
-    source: Any = predictions
-    if predictions is None:
-        from democlass.classifier import Classifier
-
-        source = Classifier.build(
-            locations,
-            settings.settings(),
-            labels=networks.labels(),
-            workers=settings.workers,
-            decode_timeout=settings.decode_timeout,
-            warn=console.warn,
-        )
-    from democlass.evaluate.evaluation import evaluate
-
-    with Progress(len(label_set.examples), shown=predictions is None and not settings.quiet) as progress:
-        found = evaluate(label_set, source, progress.advance)
-    for reason, count in found["unused"].items():
-        console.warn(f"{predictions}: {count:,} predictions {reason} are not used")
-    for task in found["tasks"].values():
-        for reason, count in task["lacking"].items():
-            console.warn(f"{task['title']}: {count:,} images {reason} are not judged")
-    try:
-        reports.write(found)
-    except WriteError:  # a full disk must not cost the figures of a long run
-        with suppress(ReaderGone):
-            _finish(found, card=card)
-        raise
-    _finish(found, card=card)
+    label_set = labels_options.read(labels)
+    reports.check_images(example.path for example in label_set.examples)
+    source = predictions if predictions is not None else _load_classifier(networks, settings, locations)
+    evaluation = _evaluate(label_set, source, shows_progress=predictions is None and not settings.quiet)
+    _warn(evaluation)
+    _write(evaluation, reports, report_options)
     return 0
 
 
-def _inputs(labels: Path, predictions: Path | None, checkpoints: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
-    """Yield each file that is read, with what it is."""
-    yield "the labels file", labels
+def _describe(checkpoints: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     for name, path in checkpoints.items():
         yield f"the checkpoint for {name}", path
-    if predictions is not None:
-        from democlass.evaluate.predictions import record_path
-
-        yield "the predictions", predictions
-        yield "the record of the predictions", record_path(predictions)
 
 
-def _finish(found: dict[str, Any], *, card: bool) -> None:
-    if card:
+def _load_classifier(
+    networks: NetworkOptions, settings: SettingsOptions, locations: Mapping[str, Location]
+) -> Classifier:
+    from democlass.classifier import Classifier
+
+    return Classifier.build(
+        locations,
+        settings.settings(),
+        labels=networks.labels(),
+        workers=settings.workers,
+        decode_timeout=settings.decode_timeout,
+        warn=console.warn,
+    )
+
+
+def _evaluate(label_set: LabelSet, source: Classifier | Path, *, shows_progress: bool) -> dict[str, Any]:
+    from democlass.evaluate.evaluation import evaluate
+
+    with Progress(len(label_set.examples), shown=shows_progress) as progress:
+        return evaluate(label_set, source, progress.advance)
+
+
+def _warn(evaluation: dict[str, Any]) -> None:
+    """Warn about predictions and images that are not used."""
+    for reason, count in evaluation["unused"].items():
+        console.warn(f"{evaluation['predictions']}: {count:,} predictions {reason} are not used")
+    for task in evaluation["tasks"].values():
+        for reason, count in task["lacking"].items():
+            console.warn(f"{task['title']}: {count:,} images {reason} are not evaluated")
+
+
+def _write(evaluation: dict[str, Any], reports: Reports, options: ReportOptions) -> None:
+    """Write files, cards and standard output. If a file can't be written, the others still are."""
+    try:
+        reports.write(evaluation)
+    except WriteError:
+        with suppress(ReaderGone):
+            _write_cards_and_output(evaluation, options)
+        raise
+    _write_cards_and_output(evaluation, options)
+
+
+def _write_cards_and_output(evaluation: dict[str, Any], options: ReportOptions) -> None:
+    from democlass.cli.metric_tables import format_tables
+
+    if options.card:
         from democlass.evaluate.cards import write_cards
 
-        for path in write_cards(found):
+        for path in write_cards(evaluation):
             console.complain(f"card        {path}")
-    _show(found)
-
-
-def _show(found: dict[str, Any]) -> None:
-    """Write the tables to standard output, which cli/stdio.py lets raise ReaderGone or WriteError."""
-    for part in _parts(found):
-        sys.stdout.write(part)
+    for part in _json_parts(evaluation) if options.prints_json else format_tables(evaluation):
+        sys.stdout.write(part)  # a stream of cli/stdio.py, which raises ReaderGone and WriteError
         sys.stdout.flush()
 
 
-def _parts(found: dict[str, Any]) -> Iterator[str]:
-    """Yield lines and tables as standard output shows them: with styles on a terminal."""
-    from rich.console import Console
+def _json_parts(evaluation: dict[str, Any]) -> Iterator[str]:
+    from democlass.evaluate.reports import to_json
 
-    out = Console(highlight=False, markup=False, emoji=False)
-    for task in found["tasks"].values():
-        for part, style in _shown(task):
-            with out.capture() as captured:
-                out.print(part, style=style)
-            yield captured.get()
-
-
-def _shown(task: dict[str, Any]) -> Iterator[tuple[str | Table, str | None]]:
-    """Yield what is shown of a task, each with its style."""
-    from rich import box
-    from rich.table import Table
-
-    from democlass.evaluate import tables
-
-    yield f"{task['title']}: {tables.accuracy(task)}", "bold"
-    yield tables.means(task), None
-    for grouping, group in task["groups"].items():
-        table = Table(f"by {grouping}", box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in tables.CELL_HEADS:
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in tables.cells(group):
-            table.add_row(*row)
-        yield table, None
-        yield f"{tables.gap(group)}\n", None
-    table = Table(tables.GIVEN, box=box.SIMPLE_HEAD, pad_edge=False)
-    for label in task["labels"]:
-        table.add_column(label.replace("_", " "), justify="right")
-    for row in tables.confusion(task):
-        table.add_row(*row)
-    yield table, None
+    yield to_json(evaluation)

@@ -1,4 +1,4 @@
-"""What the commands that read labels files share: their options, and telling what such a file lacks."""
+"""The options for labels files, which `evaluate` and `train` share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DATA = "Data"
 
 @dataclass(frozen=True)
 class LabelsOptions:
-    """Where the images of a labels file are, and what it calls things."""
+    """How to read a labels file."""
 
     root: Annotated[
         Path | None,
@@ -26,25 +26,26 @@ class LabelsOptions:
             "--root",
             metavar="DIR",
             rich_help_panel=_DATA,
-            help="Folder that paths in a labels file are relative to. Default: the file's own.",
+            help="Folder that the paths in a labels file are relative to. Default: the folder of that file.",
         ),
     ] = None
-    renamed: Annotated[
+    mapping: Annotated[
         list[str] | None,
         typer.Option(
             "--map",
             metavar="NAME=COLUMN",
             rich_help_panel=_DATA,
-            help="What a labels file calls things: path=COLUMN, gender=COLUMN, race=COLUMN; and race:THEIRS=OURS for "
-            "a label. FairFace's own names are known. Repeatable.",
+            help="Column of the paths or of a task's labels: path=COLUMN, gender=COLUMN, race=COLUMN. Also "
+            "race:THEIRS=OURS, for a label with another name. Repeatable. Default: usual names, and FairFace's.",
         ),
     ] = None
 
     def read(self, file: Path) -> LabelSet:
-        """Read a labels file and warn of what its rows lack. Raises UsageError."""
-        from democlass.inputs.labels import Names, read_labels
+        """Read a labels file and warn about rows that are not used. Raises UsageError."""
+        from democlass.inputs.label_mapping import LabelMapping
+        from democlass.inputs.labels import read_labels
 
-        label_set = read_labels(file, root=self.root, names=Names.parse(self.renamed or []))
-        for reason, count in label_set.lacking.most_common():
+        label_set = read_labels(file, root=self.root, mapping=LabelMapping.parse(self.mapping or []))
+        for reason, count in label_set.excluded.most_common():
             console.warn(f"{file}: {count:,} rows: {reason}")
         return label_set

@@ -1,4 +1,4 @@
-"""Judging predictions against what people said: how right, for whom, and how sure."""
+"""Evaluation: compares predictions with the labels that annotators gave."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from contextlib import suppress
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib from the root folder: it reads a file `matplotlibrc` in the current folder when imported.
+    """Import matplotlib from the root folder, because it reads a file `matplotlibrc` in the current folder.
 
-    torchmetrics imports it as well, so this comes first of all.
+    torchmetrics imports matplotlib too, so this must run before other imports.
     """
-    here = os.open(os.curdir, getattr(os, "O_PATH", os.O_RDONLY))
+    current = os.open(os.curdir, getattr(os, "O_PATH", os.O_RDONLY))
     try:
         os.chdir(os.sep)
-        with suppress(ImportError):  # it is an extra; those who need it say so
+        with suppress(ImportError):  # an optional package; a command that needs it raises MissingExtraError
             import matplotlib  # noqa: F401
     finally:
-        os.fchdir(here)
-        os.close(here)
+        os.fchdir(current)
+        os.close(current)
 
 
 _import_matplotlib()

@@ -1,4 +1,4 @@
-"""Figures on the cards of the checkpoints that were evaluated."""
+"""Writes the metrics of an evaluation to the cards of the evaluated checkpoints."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ import torch
 
 from democlass.errors import CheckpointError
 from democlass.evaluate.outputs import check_writable
-from democlass.networks.checkpoint_files import write_on_card
+from democlass.networks.checkpoint_files import write_card_entry
 
 
 def check_cards(files: Mapping[str, Path]) -> None:
-    """Raise OutputError or CheckpointError where a checkpoint, by task, can't be written or can have no card."""
+    """Check checkpoints, by task, before the run.
+
+    Raises OutputError if a file can't be written, and CheckpointError if it can't have a card.
+    """
     for path in files.values():
-        check_writable(_real(path), f"{path} (--card)")
+        check_writable(_resolve(path), f"{path} (--card)")
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # whatever the reader raises: a file of safetensors, or no checkpoint at all
+        except Exception:  # torch raises many types for a safetensors file or a file of another kind
             content = None
         if not isinstance(content, Mapping) or "model_state_dict" not in content:
-            raise CheckpointError(f"{path} can have no card: only a torch file with model_state_dict has one")
+            raise CheckpointError(f"{path} can't have a card: only a torch file with model_state_dict can")
 
 
 def write_cards(evaluation: Mapping[str, Any]) -> list[str]:
-    """Write the figures of each task on the card of its checkpoint; return those files. Raises WriteError."""
+    """Write each task's metrics to the card of its checkpoint; return those files. Raises WriteError."""
     written = []
     for name, task in evaluation["tasks"].items():
         path = evaluation["checkpoints"][name]["path"]
-        said = {key: value for key, value in task.items() if key not in ("title", "coverage")}
-        said["calibration"] = {key: said["calibration"][key] for key in ("ece", "nll", "brier")}
-        write_on_card(_real(Path(path)), "evaluation", {"data": Path(evaluation["labels"]).name, **said})
+        entry = {key: value for key, value in task.items() if key not in ("title", "coverage")}
+        entry["calibration"] = {key: entry["calibration"][key] for key in ("ece", "nll", "brier")}
+        write_card_entry(_resolve(Path(path)), "evaluation", {"data": Path(evaluation["labels"]).name, **entry})
         written.append(path)
     return written
 
 
-def _real(path: Path) -> Path:
-    """Return the file that a link leads to: the link itself is not replaced."""
+def _resolve(path: Path) -> Path:
+    """Return the file that a symlink points to: that file is replaced, not the link."""
     return Path(os.path.realpath(path))

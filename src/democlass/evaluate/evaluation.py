@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end: predictions made or read, put beside the labels, counted."""
+"""Runs an evaluation: makes or reads predictions, matches them with labels, and computes metrics."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from democlass import __version__
 from democlass.classifier import Classifier
 from democlass.errors import MissingExtraError
-from democlass.evaluate.judged import judge, match
-from democlass.evaluate.predictions import described, read_record, read_results
+from democlass.evaluate.matching import MatchedPredictions, join_labels, match_predictions
+from democlass.evaluate.predictions import read_results
+from democlass.evaluate.run_records import describe_run, read_record
 from democlass.inputs.labels import LabelSet
 from democlass.output.run_info import now
 from democlass.results import Prediction
@@ -20,48 +21,55 @@ from democlass.tasks import TASKS, Task
 def evaluate(
     label_set: LabelSet,
     source: Classifier | Path,
-    watch: Callable[[Prediction], object] = lambda _: None,
+    on_prediction: Callable[[Prediction], object] = lambda _: None,
     tasks: Sequence[Task] = TASKS,
 ) -> dict[str, Any]:
-    """Return all figures, as plain values, of a classifier's predictions or of those in a file of results.
+    """Evaluate a classifier, or the predictions in a file of results, and return all metrics as JSON values.
 
-    `date` is in UTC. `lacking` counts rows of the labels file and `unused` predictions, by reason. `checkpoints` and
-    `classified` (date, version, precision) say what made the predictions; for a file of results they are what its
-    record says, and empty without one. Raises UsageError; MissingExtraError where the libraries that know the
-    formulas are not there.
+    `on_prediction` is called for each image that the classifier has classified. In the returned dict:
+
+    - `date` is in UTC.
+    - `lacking` counts rows of the labels file that are not used, and `unused` predictions, by reason.
+    - `checkpoints` and `classified` (date, version, precision) describe the run that made the predictions. For a file
+      of results they come from its run record; without a record they are empty.
+
+    Raises UsageError, and MissingExtraError if the packages that compute the metrics are not installed.
     """
     try:
-        from democlass.evaluate.figures import figures
+        from democlass.evaluate.metrics import compute_metrics
     except ImportError:
-        raise MissingExtraError("judging predictions", "evaluate") from None
+        raise MissingExtraError("evaluating predictions", "evaluate") from None
     date = now()
     if isinstance(source, Path):
-        matched = match(label_set, read_results(source, tasks))
-        made_by = {"predictions": str(source), **described(read_record(source), tasks)}
+        matched = match_predictions(label_set, read_results(source, tasks))
+        run = {"predictions": str(source), **describe_run(read_record(source), tasks)}
     else:
-        matched = match(label_set, _watched(source, label_set, watch))
-        made_by = {"predictions": None, **_made_by(source, date)}
+        matched = _classify(source, label_set, on_prediction)
+        run = {"predictions": None, **_describe_classifier(source, date)}
     return {
         "date": date,
         "version": __version__,
         "labels": str(label_set.file),
         "images": len(label_set.examples),
-        "lacking": dict(label_set.lacking),
-        **made_by,
+        "lacking": dict(label_set.excluded),
+        **run,
         "unused": dict(matched.unused),
-        "tasks": {name: figures(each) for name, each in judge(label_set, matched, tasks).items()},
+        "tasks": {name: compute_metrics(labelled) for name, labelled in join_labels(label_set, matched, tasks).items()},
     }
 
 
-def _watched(
-    classifier: Classifier, label_set: LabelSet, watch: Callable[[Prediction], object]
-) -> Iterator[Prediction]:
-    for prediction in classifier.classify([example.path for example in label_set.examples]):
-        watch(prediction)
-        yield prediction
+def _classify(
+    classifier: Classifier, label_set: LabelSet, on_prediction: Callable[[Prediction], object]
+) -> MatchedPredictions:
+    def predictions() -> Iterator[Prediction]:
+        for prediction in classifier.classify([example.path for example in label_set.examples]):
+            on_prediction(prediction)
+            yield prediction
+
+    return match_predictions(label_set, predictions())
 
 
-def _made_by(classifier: Classifier, date: str) -> dict[str, Any]:
+def _describe_classifier(classifier: Classifier, date: str) -> dict[str, Any]:
     checkpoints = {
         name: {
             "path": str(checkpoint.location.path),

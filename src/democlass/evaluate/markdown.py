@@ -1,4 +1,4 @@
-"""An evaluation as Markdown, for model cards and data sheets: tables, and a folder of pictures beside them."""
+"""Writes an evaluation as Markdown, for model cards and data sheets: tables, and a folder with the charts."""
 
 from __future__ import annotations
 
@@ -10,69 +10,74 @@ from typing import Any
 from urllib.parse import quote
 
 from democlass.evaluate import charts, tables
-from democlass.names import visible
+from democlass.names import to_printable
 
-KINDS = ("confusion", "reliability", "coverage", "groups")
-"""The pictures that each task has."""
+CHARTS = ("confusion", "reliability", "coverage", "groups")
+"""The charts of each task."""
 
-_MARKS = re.compile(r"([\\`*_{}\[\]()#!|~$])")
-"""What Markdown may take for its own inside a line."""
-
-
-def tables_of(task: dict[str, Any]) -> str:
-    """Return a task's tables as Markdown."""
-    parts = [f"**{tables.accuracy(task)}**; {tables.means(task)}."]
-    for grouping, group in task["groups"].items():
-        parts.append(_table([f"by {grouping}", *tables.CELL_HEADS], tables.cells(group)))
-        parts.append(f"{tables.gap(group)}.")
-    parts.append(_table([tables.GIVEN, *task["labels"]], tables.confusion(task)))
-    return tables.spoken("\n\n".join(parts))
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$])")
+"""Characters with a meaning in a line of Markdown."""
 
 
-def render(evaluation: dict[str, Any], folder: str) -> tuple[str, dict[str, str]]:
-    """Return the Markdown, and the pictures in it as SVG by file name; `folder` is where it looks for them.
+def render_task(task: dict[str, Any]) -> str:
+    """Return the metrics and tables of one task as Markdown."""
+    summary = tables.format_accuracy(task)
+    parts = [f"**{summary[0].upper()}{summary[1:]}**; {tables.format_metrics(task)}."]
+    for name, grouping in task["groups"].items():
+        parts.append(_render_table([f"by {name}", *tables.GROUP_COLUMNS], tables.group_rows(grouping)))
+        parts.append(f"{tables.format_gap(grouping)}.")
+    parts.append(_render_table([tables.CONFUSION_HEADING, *task["labels"]], tables.confusion_rows(task)))
+    return tables.spell_out("\n\n".join(parts))
 
-    Files are named without their folders, since a model card is published.
+
+def render_markdown(evaluation: dict[str, Any], folder: str) -> tuple[str, dict[str, str]]:
+    """Return the Markdown, and its charts as SVG by file name. `folder` is the folder of the charts, for links.
+
+    Files appear without their folders, because model cards are published.
     """
     if evaluation["predictions"] is not None:
         evaluation = evaluation | {"predictions": Path(evaluation["predictions"]).name}
-    parts = [f"# Evaluation on {_text(Path(evaluation['labels']).name)}", _text(" ".join(tables.made_by(evaluation)))]
-    if rows := tables.checkpoints(evaluation):
-        cells = [[name, _text(Path(path).name), _text(sha256)] for name, path, sha256 in rows]
-        parts.append(_table(["", "checkpoint", "SHA-256"], cells))
-    pictures = {}
+    title = _escape(Path(evaluation["labels"]).name)
+    parts = [f"# Evaluation on {title}", _escape(" ".join(tables.describe_origin(evaluation)))]
+    if checkpoints := tables.checkpoint_rows(evaluation):
+        rows = [[task, _escape(Path(path).name), _escape(sha256)] for task, path, sha256 in checkpoints]
+        parts.append(_render_table(["", "checkpoint", "SHA-256"], rows))
+    files = {}
     for name, task in evaluation["tasks"].items():
-        parts += [f"## {task['title'].capitalize()}", tables_of(task)]
-        for what, (picture, said) in _pictures(task).items():
-            file = picture_name(name, what)
-            pictures[file] = picture
-            parts.append(f"![{said}]({quote(folder, errors='surrogateescape')}/{file})")
-    return "\n\n".join(parts) + "\n", pictures
+        parts += [f"## {task['title'].capitalize()}", render_task(task)]
+        for chart, (svg, caption) in _draw_charts(task).items():
+            file = chart_file_name(name, chart)
+            files[file] = svg
+            parts.append(f"![{caption}]({quote(folder, errors='surrogateescape')}/{file})")
+    return "\n\n".join(parts) + "\n", files
 
 
-def picture_name(task: str, what: str) -> str:
-    """Return the file name of a picture of a task, one of KINDS."""
-    return f"{task}-{what}.svg"
+def chart_file_name(task: str, chart: str) -> str:
+    """Return the file name of one of the CHARTS of a task."""
+    return f"{task}-{chart}.svg"
 
 
-def _pictures(task: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def _draw_charts(task: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the SVG and the caption of each of the CHARTS."""
     title = task["title"]
-    pictures = {
-        "confusion": (charts.confusion(task), f"Confusion of {title}: the share of each row given each label"),
-        "reliability": (charts.reliability(task), f"Reliability of {title}, 15 equal bins"),
-        "coverage": (charts.coverage(task), f"Accuracy of {title} against coverage"),
-    }
     finest = list(task["groups"])[-1]
-    spoken = {tables.spoken(name): cell for name, cell in task["groups"][finest]["cells"].items()}
-    pictures["groups"] = (charts.groups(spoken), f"Accuracy of {title} by {tables.spoken(finest)}, 95 % intervals")
-    return pictures
+    cells = {tables.spell_out(name): cell for name, cell in task["groups"][finest]["cells"].items()}
+    return {
+        "confusion": (charts.draw_confusion(task), f"Confusion matrix of {title}: shares of each row"),
+        "reliability": (charts.draw_reliability(task), f"Reliability of {title}, 15 equal bins"),
+        "coverage": (charts.draw_coverage(task), f"Accuracy of {title} against coverage"),
+        "groups": (
+            charts.draw_groups(cells),
+            f"Accuracy of {title} by {tables.spell_out(finest)}, 95 % intervals",
+        ),
+    }
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    marks = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, marks, *rows))
+def _render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    alignment = ["---", *["---:"] * (len(headings) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (headings, alignment, *rows))
 
 
-def _text(text: str) -> str:
-    """Return text from outside as Markdown that shows it as it is, on one line: no markup, no HTML."""
-    return _MARKS.sub(r"\\\1", escape(visible(text), quote=False))
+def _escape(text: str) -> str:
+    """Return untrusted text for one line of Markdown: neither Markdown nor HTML in it has an effect."""
+    return _SPECIAL.sub(r"\\\1", escape(to_printable(text), quote=False))

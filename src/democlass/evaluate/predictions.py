@@ -1,133 +1,160 @@
-"""Predictions that are there already: a file of results, checked row by row, and what its record says of the run."""
+"""Reads the predictions in a file of results, and checks every row."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from democlass.errors import DemoclassError, UsageError
+from democlass.evaluate.run_records import read_record
 from democlass.output.formats import FORMATS, Format, format_of, require
-from democlass.results import Prediction
+from democlass.results import Prediction, from_document
 from democlass.tasks import UNCERTAIN, Task
 
-_TOLERANCE = 0.01
-"""How far from 1 the probabilities of an image may sum up: room for values that were rounded to two or three digits."""
+_SUM_TOLERANCE = 0.01
+"""How much the sum of an image's probabilities may differ from 1, in files with two or three decimals."""
 
-_ROUNDING = 0.002
-"""How far below the highest probability that of the label may be, for the same reason."""
+_LABEL_TOLERANCE = 0.002
+"""How much less probable than the most probable label the label of a row may be, in such files."""
+
+_MAX_ERROR_LENGTH, _MAX_NAME_LENGTH = 200, 60
+"""Characters that a message repeats, of an error and of a name."""
 
 
 def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
-    """Yield the rows of a file of results. Raises UsageError, which names the row, where one is damaged or foreign."""
+    """Yield the predictions in a file of results.
+
+    Raises UsageError, with the number of the row, if the file is damaged or does not contain results.
+    """
     number = 1
     try:
         with file.open("rb") as stream:
-            for prediction in require(_format(file)).read(stream, tasks):
-                _check(prediction, tasks)
+            for prediction in _reader(require(_find_format(file)))(stream, tasks):
+                _check_prediction(prediction, tasks)
                 yield prediction
                 number += 1
     except DemoclassError:
         raise
     except OSError as error:
         raise UsageError(f"can't read {file}: {error.strerror or _first_line(error)}") from None
-    except Exception as error:  # csv, json and pyarrow have each their own for a damaged or foreign file
-        raise UsageError(f"{file} is no file of results, or damaged: row {number:,}: {_said(error)}") from None
+    except Exception as error:  # csv, json and pyarrow raise many types for a damaged file
+        # CSV is decoded in blocks of many rows, so that the row of a wrong byte is unknown.
+        row = "" if isinstance(error, UnicodeError) else f"row {number:,}: "
+        raise UsageError(f"{file} is damaged or does not contain results: {row}{_describe_error(error)}") from None
 
 
-def record_path(file: Path) -> Path:
-    """Return where the record of a file of results is."""
-    return Path(f"{file}.run.json")
-
-
-def read_record(file: Path) -> Mapping[str, Any] | None:
-    """Return what the record beside a file of results says, unchecked; None where there is none that can be read."""
-    try:
-        said = json.loads(record_path(file).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return said if isinstance(said, dict) else None
-
-
-def described(record: Mapping[str, Any] | None, tasks: Sequence[Task]) -> dict[str, Any]:
-    """Return what a record says of the checkpoints, by task, and of the run: date, version and precision."""
-    made = _object(record)
-    checkpoints = {task.name: _object(_object(made.get("checkpoints")).get(task.name)) for task in tasks}
-    return {
-        "checkpoints": {
-            name: {
-                "path": _text(said.get("path")),
-                "sha256": _text(said.get("sha256")),
-                "temperature": said.get("temperature"),
-            }
-            for name, said in checkpoints.items()
-            if said
-        },
-        "classified": {
-            "date": _text(made.get("finished")) or _text(made.get("started")),
-            "version": " and ".join(_versions(made)) or None,
-            "precision": _text(_object(made.get("options")).get("precision")),
-        },
-    }
-
-
-def _versions(record: Mapping[str, Any]) -> list[str]:
-    """Return the versions that made the rows, each once; a record has them of each run, or those of one."""
-    runs = record.get("runs")
-    made_by = [_object(run).get("versions") for run in runs] if isinstance(runs, list) else [record.get("versions")]
-    versions = [_text(_object(each).get("democlass")) for each in made_by]
-    return list(dict.fromkeys(version for version in versions if version))
-
-
-def _format(file: Path) -> Format:
-    """Return the format of a file: what its record says, or else what its suffix stands for. Raises UsageError."""
-    named = (read_record(file) or {}).get("format")
-    if isinstance(named, str) and named in FORMATS:
-        return FORMATS[named]
+def _find_format(file: Path) -> Format:
+    """Return the format that the run record or the suffix of a file names. Raises UsageError."""
+    name = (read_record(file) or {}).get("format")
+    if isinstance(name, str) and name in FORMATS:
+        return FORMATS[name]
     try:
         return format_of(file)
     except UsageError:
         suffixes = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
-        raise UsageError(f"{file}: its format is not known; rename it so that it ends in {suffixes}") from None
+        raise UsageError(f"{file}: unknown format; rename the file so that it ends in one of {suffixes}") from None
 
 
-def _check(prediction: Prediction, tasks: Sequence[Task]) -> None:
-    """Raise ValueError where the probabilities of an image can't be any."""
+def _reader(format_: Format) -> Callable[[BinaryIO, Sequence[Task]], Iterator[Prediction]]:
+    """Return the format's reader, extended to files that another program has changed."""
+    extended = {"csv": _read_csv, "json": _read_json, "parquet": _read_parquet}.get(format_.name)
+    return format_.read if extended is None else partial(extended, format_)
+
+
+def _read_csv(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    _check_columns(next(csv.reader(text, strict=True), []))
+    text.detach()
+    stream.seek(0)
+    yield from format_.read(stream, tasks)
+
+
+def _read_parquet(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
+    from pyarrow.parquet import read_schema
+
+    _check_columns(read_schema(stream).names)
+    stream.seek(0)
+    yield from format_.read(stream, tasks)
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    """Raise ValueError if two columns have the same name: readers would use one of them."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"there are several columns named {name[:_MAX_NAME_LENGTH]!r}; remove all but one")
+
+
+def _read_json(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
+    """Read a JSON array: row by row if it has one row a line, as `classify` writes it, otherwise all at once."""
+    has_row_per_line = stream.readline(16).rstrip(b"\r\n") == b"[" and stream.readline().rstrip().endswith(
+        (b"},", b"}")
+    )
+    stream.seek(0)
+    if has_row_per_line:
+        yield from format_.read(stream, tasks)
+        return
+    rows = json.load(stream)
+    if not isinstance(rows, list):
+        raise ValueError("a JSON file of results is an array of rows; for one object per line, use the suffix .jsonl")
+    yield from (from_document(row, tasks) for row in rows)
+
+
+def _check_prediction(prediction: Prediction, tasks: Sequence[Task]) -> None:
+    """Raise ValueError if the path is not text, or if probabilities are impossible or contradict the label."""
     if not isinstance(prediction.path, str | None):
-        raise ValueError("its path is no text")
+        raise ValueError("the path is not text")
     if prediction.error is not None:
         return
     for task in tasks:
-        values = list(prediction.outcomes[task.name].probabilities.values())
-        wrong = next((value for value in values if not 0 <= value <= 1), None)  # NaN too
-        if wrong is not None:
-            raise ValueError(f"{wrong:g} is no probability of {task.title}: it must be from 0 to 1")
-        if abs(sum(values) - 1) > _TOLERANCE:
-            raise ValueError(f"the probabilities of {task.title} sum up to {sum(values):.4g}, not to 1")
         outcome = prediction.outcomes[task.name]
-        if outcome.label != UNCERTAIN and outcome.probabilities.get(outcome.label, 0) < max(values) - _ROUNDING:
-            raise ValueError(f"the label of {task.title} is not its most probable one: columns may be mixed up")
+        values = list(outcome.probabilities.values())
+        invalid = next((value for value in values if not 0 <= value <= 1), None)  # NaN too
+        if invalid is not None:
+            raise ValueError(f"{invalid:g} is not a probability of {task.title}: use a number from 0 to 1")
+        if abs(sum(values) - 1) > _SUM_TOLERANCE:
+            raise ValueError(f"the probabilities of {task.title} add up to {sum(values):.4g}, not to 1")
+        if outcome.label != UNCERTAIN and outcome.probabilities.get(outcome.label, 0) < max(values) - _LABEL_TOLERANCE:
+            raise ValueError(f"the label of {task.title} is not the most probable one: columns may be mixed up")
 
 
-def _said(error: Exception) -> str:
-    """Return what to tell a person of an error of the readers, without their internals."""
+_PYTHON_MESSAGES = (
+    (re.compile(r"could not convert string to float: ''"), "a probability is missing"),
+    (re.compile(r"could not convert string to float: (.*)"), r"\1 is not a number"),
+    (re.compile(r"zip\(\) argument 2 is shorter.*"), "it has fewer cells than the header"),
+    (re.compile(r"zip\(\) argument 2 is longer.*"), "it has more cells than the header"),
+    (re.compile(r"Exceeds the limit .*"), "a number has too many digits"),
+    (re.compile(r"no header"), "the file does not begin with a header whose first column is path"),
+)
+"""Messages of Python, which would not help the reader of a file, and ours."""
+
+
+def _describe_error(error: Exception) -> str:
+    """Return what is wrong with a row, for an exception of the code that reads it."""
     if isinstance(error, KeyError):
         return f"it has no {error.args[0] if error.args else 'such column'}"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, (TypeError, AttributeError)):
-        return "values are missing, or of another type"
-    return _first_line(error)
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is not valid JSON (line {error.lineno:,}, column {error.colno:,})"
+    if isinstance(error, UnicodeError):
+        return "it is not valid UTF-8"
+    if type(error).__module__.startswith("pyarrow"):
+        return "it is not a complete Parquet file"
+    if isinstance(error, (TypeError, AttributeError, IndexError)):
+        return "a value is missing or has the wrong type"
+    text = _first_line(error)
+    for pattern, message in _PYTHON_MESSAGES:
+        if match := pattern.fullmatch(text):
+            return match.expand(message)
+    return text
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return (str(error).splitlines() or [type(error).__name__])[0][:_MAX_ERROR_LENGTH]

@@ -1,4 +1,4 @@
-"""The files that an evaluation is written to: figures as JSON, a page, Markdown with its pictures."""
+"""The files that an evaluation is written to: JSON, an HTML page, and Markdown with a folder of charts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from democlass.errors import MissingExtraError, UsageError, WriteError
-from democlass.evaluate.outputs import Place, check, refuse_inputs
+from democlass.evaluate.outputs import OutputFile, check_inputs_kept, check_outputs
 from democlass.tasks import TASKS, Task
 
 
 class Reports:
-    """The files asked for. Raises UsageError where one can't be what is asked; nothing is written before `write`."""
+    """The output files of an evaluation. Nothing is written before `write` is called.
+
+    Raises UsageError if a path is unsuitable, and MissingExtraError if a package for charts or pages is missing.
+    """
 
     def __init__(
         self,
@@ -24,66 +27,86 @@ class Reports:
         markdown: Path | None = None,
         tasks: Sequence[Task] = TASKS,
     ) -> None:
-        asked = {"json": ("--out", out), "html": ("--html", html), "markdown": ("--markdown", markdown)}
-        self._places = {part: Place.of(option, path) for part, (option, path) in asked.items() if path is not None}
+        paths = {"json": ("--out", out), "html": ("--html", html), "markdown": ("--markdown", markdown)}
+        self._outputs = {
+            name: OutputFile.of(option, path) for name, (option, path) in paths.items() if path is not None
+        }
         if html is not None or markdown is not None:
-            _require_charts()
+            _require_packages()
         if markdown is not None:
-            if not markdown.suffix:
-                raise UsageError(
-                    f"--markdown {markdown}: its name must end in .md; without it, it names the pictures' folder"
-                )
-            from democlass.evaluate.markdown import KINDS, picture_name
-
-            for name in (picture_name(task.name, kind) for task in tasks for kind in KINDS):
-                place = Place.of("--markdown", markdown.with_suffix("") / name, in_own_folder=True)
-                self._places[name] = place
+            self._outputs |= _chart_outputs(markdown, tasks)
 
     def check(self, inputs: Iterable[tuple[str, Path]], *, overwrite: bool) -> None:
-        """Raise OutputError where a file can't be written, may not be replaced, or is one of the inputs.
+        """Raise OutputError if a file can't be written, exists and may not be replaced, or is an input.
 
-        Each input comes with what it is.
+        Each input comes with a description.
         """
-        refuse_inputs(list(self._places.values()), inputs)
-        check(list(self._places.values()), overwrite=overwrite)
+        outputs = list(self._outputs.values())
+        check_inputs_kept(outputs, inputs)
+        check_outputs(outputs, overwrite=overwrite)
 
-    def refuse_images(self, paths: Iterable[str | os.PathLike[str]]) -> None:
-        """Raise OutputError where a file is one of these images."""
-        refuse_inputs(list(self._places.values()), (("an image of the labels file", path) for path in paths))
+    def check_images(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        """Raise OutputError if writing would replace one of these images."""
+        check_inputs_kept(list(self._outputs.values()), (("an image of the labels file", path) for path in paths))
 
     def write(self, evaluation: dict[str, Any]) -> None:
-        """Write every file; where one can't be written, the others are. Raises WriteError for the first of those."""
-        texts = self._texts(evaluation)
-        failures = [failure for part, text in texts.items() if (failure := _failure(self._places[part], text))]
-        if failures:
-            raise failures[0]
+        """Write all files, also if one fails. Raises WriteError for the first that failed."""
+        results = [_try_to_write(self._outputs[name], text) for name, text in self._render(evaluation).items()]
+        if error := next(filter(None, results), None):
+            raise error
 
-    def _texts(self, evaluation: dict[str, Any]) -> dict[str, str]:
+    def _render(self, evaluation: dict[str, Any]) -> dict[str, str]:
+        """Return the content of each file."""
         texts = {}
-        if "json" in self._places:
-            texts["json"] = json.dumps(evaluation, indent=2) + "\n"
-        if "html" in self._places:
-            from democlass.evaluate.page import page
+        if "json" in self._outputs:
+            texts["json"] = to_json(evaluation)
+        if "html" in self._outputs:
+            from democlass.evaluate.page import render_page
 
-            texts["html"] = page(evaluation)
-        if "markdown" in self._places:
-            from democlass.evaluate.markdown import render
+            texts["html"] = render_page(evaluation)
+        if "markdown" in self._outputs:
+            from democlass.evaluate.markdown import render_markdown
 
-            texts["markdown"], pictures = render(evaluation, self._places["markdown"].path.with_suffix("").name)
-            texts |= pictures
+            folder = _chart_folder(self._outputs["markdown"].path)
+            texts["markdown"], charts = render_markdown(evaluation, folder.name)
+            texts |= charts
         return texts
 
 
-def _failure(place: Place, text: str) -> WriteError | None:
+def to_json(evaluation: dict[str, Any]) -> str:
+    """Return an evaluation as JSON."""
+    return json.dumps(evaluation, indent=2) + "\n"
+
+
+def _try_to_write(output: OutputFile, text: str) -> WriteError | None:
     try:
-        place.write(text)
+        output.write(text)
     except WriteError as error:
         return error
     return None
 
 
-def _require_charts() -> None:
+def _chart_outputs(markdown: Path, tasks: Sequence[Task]) -> dict[str, OutputFile]:
+    """Return the charts beside a Markdown file, by file name."""
+    if not markdown.suffix:
+        raise UsageError(
+            f"--markdown {markdown}: end the name in .md, because the name without it is the charts' folder"
+        )
+    from democlass.evaluate.markdown import CHARTS, chart_file_name
+
+    names = [chart_file_name(task.name, chart) for task in tasks for chart in CHARTS]
+    folder = _chart_folder(markdown)
+    return {name: OutputFile.of("--markdown", folder / name, makes_folder=True) for name in names}
+
+
+def _chart_folder(markdown: Path) -> Path:
+    return markdown.with_suffix("")
+
+
+def _require_packages() -> None:
+    """Raise MissingExtraError before the run rather than after it."""
     try:
-        import matplotlib  # noqa: F401 (asked for now, so that it is not missing after the run)
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
     except ImportError:
         raise MissingExtraError("drawing charts", "evaluate") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from democlass.images.decode import Pixels
@@ -21,14 +21,14 @@ class DecoderPool:
     `decode` decodes one image in a child process and raises CancelledError when its cancellation is triggered.
     """
 
-    def __init__(self, decode: Callable[[bytes, Cancellation], Pixels], size: int) -> None:
+    def __init__(self, decode: Callable[[bytes, Cancellation], Sequence[Pixels]], size: int) -> None:
         self._decode, self._size, self._max_running = decode, size, 2 * size
         self._threads = ThreadPoolExecutor(self._max_running, thread_name_prefix="decoder")
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._started_at: dict[asyncio.Future[None], float] = {}
 
-    async def decode(self, content: bytes) -> Pixels:
-        """Return the pixels of an encoded image. Raises ImageError.
+    async def decode(self, content: bytes) -> Sequence[Pixels]:
+        """Return the pixels of every face of an encoded image. Raises ImageError.
 
         If this coroutine is cancelled, the decoding process is killed.
         """

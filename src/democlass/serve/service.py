@@ -14,6 +14,7 @@ from democlass.classifier import Classifier
 from democlass.errors import CancelledError, ImageError
 from democlass.images.isolation import Isolated
 from democlass.images.loader import Loaded
+from democlass.inputs.item import Item
 from democlass.results import Prediction
 from democlass.serve.batcher import Batcher
 from democlass.serve.decoder_pool import DecoderPool
@@ -26,6 +27,9 @@ Status = Literal["ready", "starting", "stuck", "stopping"]
 
 _CPU_BATCH_SIZE = 2
 """Larger batches have no higher throughput on a CPU, and a higher latency: see docs/service-performance.md."""
+
+_ITEM = Item(None, b"")
+"""The item that accompanies decoded images in the batcher. The content is not needed any more."""
 
 _STALL_TIMEOUT = 60.0
 """Seconds without a result, while images are in the queue, after which the service counts as stuck."""
@@ -90,7 +94,7 @@ class Service:
     async def warm_up(self) -> None:
         """Run both networks once. Only then the service is ready."""
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-        await asyncio.get_running_loop().run_in_executor(None, self._predict, [(b"", self._classifier.decode(blank))])
+        await asyncio.get_running_loop().run_in_executor(None, self._predict, [(_ITEM, self._classifier.decode(blank))])
         self._is_warm = True
 
     async def classify(self, images: Sequence[tuple[str | None, bytes]]) -> list[Prediction]:
@@ -106,14 +110,14 @@ class Service:
     async def _classify(self, name: str | None, content: bytes, limit: asyncio.Semaphore) -> Prediction:
         try:
             async with limit:
-                pixels = await self._decoders.decode(content)
+                faces = await self._decoders.decode(content)
         except ImageError as error:
             return Prediction(name, error=str(error))
         finally:
             self._last_progress = time.monotonic()
-        result = await asyncio.wrap_future(self._batcher.submit((b"", pixels)))
+        result = await asyncio.wrap_future(self._batcher.submit((_ITEM, faces)))
         self._last_progress = time.monotonic()
-        return Prediction(name, result.outcomes, result.error)
+        return Prediction(name, result.faces, result.error)
 
     async def _wait_unless_stopped(self, work: asyncio.Future[Result]) -> Result:
         stop = asyncio.ensure_future(self._stop_requested.wait())
