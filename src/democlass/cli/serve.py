@@ -10,6 +10,7 @@ import typer
 
 from democlass.cli import console
 from democlass.cli.expand import expand
+from democlass.cli.loading import load_classifier
 from democlass.cli.options import NetworkOptions
 from democlass.cli.service import ServeSettings, ServiceOptions
 from democlass.errors import DemoclassError
@@ -29,24 +30,15 @@ def serve(context: typer.Context, networks: NetworkOptions, settings: ServeSetti
     about one person, identification or surveillance.
     """
     options.check()
-    locations, classifier_settings = networks.locations(context), settings.settings()
+    batch_size = settings.settings().batch_size
 
-    def load_classifier() -> Classifier:
-        from democlass.classifier import Classifier
-
-        return Classifier.build(
-            locations,
-            classifier_settings,
-            labels=networks.labels(),
-            workers=settings.workers,
-            decode_timeout=settings.decode_timeout,
-            warn=console.warn,
-        )
+    def load() -> Classifier:
+        return load_classifier(context, networks, settings)
 
     log = _discard if settings.quiet else _log
     errors: list[BaseException] = []
     with options.listen() as listening:  # first, so that a port in use is reported before the networks are loaded
-        server = options.create_server(load_classifier, listening, classifier_settings.batch_size, log, errors.append)
+        server = options.create_server(load, listening, batch_size, log, errors.append)
         log(f"listening at {_url(listening)}")
         server.run()
     if errors:
@@ -60,7 +52,7 @@ def _url(listening: socket.socket) -> str:
 
 
 def _log(line: str) -> None:
-    console.complain(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}")
+    console.write_line(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}")
 
 
 def _discard(_: str) -> None:

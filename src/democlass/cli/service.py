@@ -9,11 +9,11 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from democlass.cli import console
+from democlass.cli.option import IMAGES, option
 from democlass.cli.options import SettingsOptions
 from democlass.errors import MissingExtraError, UsageError
 
@@ -27,9 +27,7 @@ _MIN_CONNECTIONS = 8
 _BACKLOG = 1024
 _KEY_VARIABLE = "DEMOCLASS_API_KEY"
 
-
-def _option(env: str, **more: Any) -> Any:
-    return typer.Option(envvar=f"DEMOCLASS_{env}", rich_help_panel="Service", **more)
+_option = partial(option, panel="Service")
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ class ServeSettings(SettingsOptions):
 
     decode_timeout: Annotated[
         float,
-        typer.Option("--decode-timeout", rich_help_panel="Images", envvar="DEMOCLASS_DECODE_TIMEOUT", metavar="SECONDS",
-                     help="Time limit for decoding one image, in seconds. A slower image is an error (422)."),
+        option("--decode-timeout", panel=IMAGES, env="DECODE_TIMEOUT", metavar="SECONDS",
+               help="Time limit for decoding one image, in seconds. A slower image is an error (422)."),
     ] = 10.0  # fmt: skip
 
 
@@ -49,67 +47,71 @@ class ServiceOptions:
 
     host: Annotated[
         str,
-        _option("HOST", help="Address to listen at. The default accepts only this machine, 0.0.0.0 accepts everyone."),
+        _option(
+            env="HOST", help="Address to listen at. The default accepts only this machine, 0.0.0.0 accepts everyone."
+        ),
     ] = "127.0.0.1"
-    port: Annotated[int, _option("PORT", min=0, max=65535, help="TCP port. 0 chooses a free port.")] = 8000
+    port: Annotated[int, _option(env="PORT", min=0, max=65535, help="TCP port. 0 chooses a free port.")] = 8000
     api_key: Annotated[
         str | None,
-        _option("API_KEY", metavar="KEY",
+        _option(env="API_KEY", metavar="KEY",
                 help="Key that requests to classify must carry, as X-API-Key or Authorization: Bearer; at least 16 "
                 "characters. Prefer the environment variable: other users can see the command line. Default: no key."),
     ] = None  # fmt: skip
     allow_host: Annotated[
         list[str] | None,
-        _option("ALLOW_HOST", metavar="NAME",
+        _option(env="ALLOW_HOST", metavar="NAME",
                 help="Host name whose web pages may use a service without a key, besides localhost and IP addresses. "
                 "Repeatable."),
     ] = None  # fmt: skip
     max_upload: Annotated[
         int,
-        _option("MAX_UPLOAD", metavar="BYTES", min=1, help="Maximum size of one request with all its files, in bytes."),
+        _option(
+            env="MAX_UPLOAD", metavar="BYTES", min=1, help="Maximum size of one request with all its files, in bytes."
+        ),
     ] = 32 * 2**20
     upload_memory: Annotated[
         int,
-        _option("UPLOAD_MEMORY", metavar="BYTES", min=1,
+        _option(env="UPLOAD_MEMORY", metavar="BYTES", min=1,
                 help="Maximum memory for the uploads of all requests together, in bytes. Further requests get 503."),
     ] = 256 * 2**20  # fmt: skip
     upload_timeout: Annotated[
         float,
-        _option("UPLOAD_TIMEOUT", metavar="SECONDS", min=0.1, help="Time limit for one upload, in seconds."),
+        _option(env="UPLOAD_TIMEOUT", metavar="SECONDS", min=0.1, help="Time limit for one upload, in seconds."),
     ] = 60.0
     idle_timeout: Annotated[
         float,
-        _option("IDLE_TIMEOUT", metavar="SECONDS", min=0.1,
+        _option(env="IDLE_TIMEOUT", metavar="SECONDS", min=0.1,
                 help="Time limit in seconds for a connection without a request, for the header of a request, and for "
                 "an upload slower than 1 KiB per second."),
     ] = 15.0  # fmt: skip
     connections: Annotated[
         int,
-        _option("CONNECTIONS", metavar="N", min=_MIN_CONNECTIONS,
+        _option(env="CONNECTIONS", metavar="N", min=_MIN_CONNECTIONS,
                 help="Maximum number of open connections. The limit on open files may allow fewer."),
     ] = 256  # fmt: skip
     queue: Annotated[
         int,
-        _option("QUEUE", metavar="N", min=1,
+        _option(env="QUEUE", metavar="N", min=1,
                 help="Maximum number of images that are accepted at once. Further requests get 503."),
     ] = 64  # fmt: skip
     wait: Annotated[
         float,
-        _option("WAIT", metavar="MS", min=0, max=1000,
+        _option(env="WAIT", metavar="MS", min=0, max=1000,
                 help="Maximum time that an image waits for others to fill its batch, in milliseconds."),
     ] = 5.0  # fmt: skip
     grace: Annotated[
         float,
-        _option("GRACE", metavar="SECONDS", min=0, max=3600,
+        _option(env="GRACE", metavar="SECONDS", min=0, max=3600,
                 help="Time to finish accepted requests after SIGTERM or Ctrl-C, in seconds. The others get 503."),
     ] = 5.0  # fmt: skip
 
     def check(self) -> None:
         """Raise UsageError if an option has an invalid value or contradicts another."""
         self._check_key()
-        for option, seconds in (("upload", self.upload_timeout), ("idle", self.idle_timeout)):
+        for name, seconds in (("upload", self.upload_timeout), ("idle", self.idle_timeout)):
             if not math.isfinite(seconds):
-                raise UsageError(f"--{option}-timeout {seconds}: use a finite number of seconds")
+                raise UsageError(f"--{name}-timeout {seconds}: use a finite number of seconds")
         if self.upload_memory < self.max_upload:
             raise UsageError(
                 f"--upload-memory {self.upload_memory} is less than --max-upload {self.max_upload}: "
