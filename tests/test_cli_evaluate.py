@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,6 @@ from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.tasks import TASKS
 from evaluating import prediction, results
-
-Unprivileged = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture

@@ -118,12 +118,16 @@ def test_json_arrays_of_any_layout_are_read(indent: int | None, tmp_path: Path) 
     assert evaluate(one_label(tmp_path), file)["tasks"] == expected
 
 
-def test_json_that_is_no_array_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text('{"path": "a.jpg"}')
-    with pytest.raises(
-        UsageError, match=r"row 1: a JSON file of results is an array of rows; .* use the suffix .jsonl"
-    ):
-        evaluate(one_label(tmp_path), tmp_path / "r.json")
+def test_an_empty_json_array_has_no_predictions(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no image of .* has both a label and a prediction"):
+        evaluate(one_label(tmp_path), results(tmp_path, [], "r.json"))
+
+
+def test_json_lines_are_read_from_a_file_with_the_suffix_json(tmp_path: Path) -> None:
+    file = results(tmp_path, [prediction(str(tmp_path / name), 0.3) for name in ("a.jpg", "b.jpg")], "r.jsonl")
+    assert evaluate(one_label(tmp_path), file.rename(tmp_path / "r.json"))["unused"].keys() == {
+        "of images that have no labels"
+    }
 
 
 def test_unreadable_results_are_refused(tmp_path: Path) -> None:

@@ -35,13 +35,13 @@ def test_groups_of_equal_accuracy_have_no_worst_group(evaluation: dict[str, Any]
 def test_the_page_shows_its_origin_and_explains_metrics(evaluation: dict[str, Any]) -> None:
     text = render_page(evaluation)
     assert f"Evaluated on {evaluation['date'][:10]} with democlass {__version__}." in text
-    for text_part in (
+    for part in (
         "Expected calibration error",
         "Negative log-likelihood",
         "Brier score 0.320",
         "prefers-color-scheme",
     ):
-        assert text_part in text
+        assert part in text
     assert set(re.findall(r"(?:fill|stroke|color): *(#\w+)", text.partition("</style>")[2])) == {"#fdfdfd"}  # on a cell
     assert "Checkpoints: unknown, because there is no run record of the predictions." in text
     assert "1 rows of the labels file: no label for race" in text and "1 unreadable (truncated)" in text
