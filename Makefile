@@ -1,19 +1,27 @@
-# make run      classify examples/ and show the table
-# make test     run the whole test suite
-# make check    lint, format, types
-# make bench    measure speed beside the plain reference; nothing else should run meanwhile
-# make bench-serve    the same for the service
-# make fuzz     20,000 damaged images and 500 hostile requests, some minutes; FUZZ="--seed 7 --images 2000 --requests 100"
+# make run          classify examples/ and show the table
+# make test         run the whole test suite
+# make test-fast    run the quick tests, under one minute
+# make check        lint, format, types, and the import rules between packages
+# make coverage     run the whole test suite and report which lines it runs
+# make docs         build the documentation site into site/
+# make options      write docs/options.md from the commands; run it after changing an option
+# make screenshot   draw docs/terminal.svg from a real terminal
+# make badges       draw the badges of README.md
+# make bench        measure the speed beside the plain reference; run nothing else meanwhile
+# make bench-serve  measure the speed of the service; run nothing else meanwhile
+# make fuzz         20,000 damaged images and 500 hostile requests, a few minutes;
+#                   FUZZ="--seed 7 --images 2000 --requests 100" sets other numbers
+# make clean        delete everything that these commands made
 #
-# Each sets up what it needs in .venv, from nothing but Python 3.10 or newer.
-# TORCH_INDEX=URL takes torch and torchvision from another package index, one of CPU builds for example.
+# Each command installs what it needs into .venv. Only Python 3.10 or newer is required.
+# TORCH_INDEX=URL installs torch and torchvision from another package index, for example one with CPU builds.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench bench-serve fuzz clean
+.PHONY: run test test-fast check coverage docs options screenshot badges bench bench-serve fuzz clean
 
 run: $(VENV)/.installed
 	$(BIN)/classify examples/ --format table
@@ -21,10 +29,30 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html:build/coverage --cov-report=xml:build/coverage.xml
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site is in site/; open site/index.html."
+
+options: $(VENV)/.installed-dev
+	$(BIN)/python docs/scripts/options.py
+
+screenshot: $(VENV)/.installed-dev
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docs/scripts/terminal.py
+
+badges: $(VENV)/.installed-dev
+	$(BIN)/python docs/scripts/badges.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench.py $(BENCH)
@@ -36,10 +64,10 @@ fuzz: $(VENV)/.installed-dev
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.installed: pyproject.toml
-	@echo "Installing into $(VENV): PyTorch is large, this takes minutes."
+	@echo "Installing into $(VENV). PyTorch is large; this takes a few minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch torchvision)
 	$(PIP) --editable .

@@ -1,8 +1,8 @@
-"""What fusion, streams and the batch size bring: the networks alone, on tensors that are ready.
+"""How much fusion, streams and the batch size matter: the networks alone, on tensors that are already in memory.
 
     python benchmarks/networks.py --rounds 5
 
-All variants in turn, round after round; medians, and ratios to the way that is used.
+All variants run in turn, round after round. The tables show medians, and ratios to the default.
 """
 
 from __future__ import annotations
@@ -12,52 +12,57 @@ import statistics
 from pathlib import Path
 from unittest.mock import patch
 
-from contenders import Contender, ceiling
 from rich.console import Console
 from rich.table import Table
+from variants import Variant, ceiling_variant
 
 from democlass.classifier import Classifier
-from democlass.networks.fusion import fusible
-from democlass.networks.networks import PROCESSOR_BATCH
+from democlass.networks.fusion import is_fusible
+from democlass.networks.networks import CPU_BATCH
 
-USED = "as used"
+DEFAULT = "default"
 IMAGES = [Path()] * 96
 
 
-def variant(*, fast: bool, batch: int = PROCESSOR_BATCH, fused: bool = True, streams: bool = True) -> Contender:
-    """Return the networks in one precision, built one way."""
-    with patch("democlass.networks.networks.fusible", fusible if fused else lambda *_: False):
-        classifier = Classifier.load(device="cpu", fast=fast, batch_size=batch)
+def make_variant(*, fast: bool, batch: int = CPU_BATCH, fused: bool = True, streams: bool = True) -> Variant:
+    """Return the networks in one precision, built in one way."""
+    with patch("democlass.networks.networks.is_fusible", is_fusible if fused else lambda *_: False):
+        classifier = Classifier.load(device="cpu", fast=fast, batch_size=batch, isolated=False)
     if not streams:
         classifier.networks.streams = 1
-    return ceiling(classifier)
+    return ceiling_variant(classifier)
+
+
+def make_variants(*, fast: bool) -> dict[str, Variant]:
+    """Return all variants of one precision by name."""
+    return {
+        DEFAULT: make_variant(fast=fast),
+        "batches of 1": make_variant(fast=fast, batch=1),
+        "batches of 2": make_variant(fast=fast, batch=2),
+        "batches of 4": make_variant(fast=fast, batch=4),
+        "batches of 16": make_variant(fast=fast, batch=16),
+        "without fusion": make_variant(fast=fast, fused=False),
+        "one stream": make_variant(fast=fast, streams=False),
+    }
 
 
 def main() -> None:
     """Measure and print."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=5)
-    asked = options.parse_args()
-    out = Console()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each variant runs")
+    options = parser.parse_args()
+    console = Console()
     for precision, fast in (("float32", False), ("bfloat16", True)):
-        found = {
-            USED: variant(fast=fast),
-            "batches of 1": variant(fast=fast, batch=1),
-            "batches of 2": variant(fast=fast, batch=2),
-            "batches of 4": variant(fast=fast, batch=4),
-            "batches of 16": variant(fast=fast, batch=16),
-            "without fusion": variant(fast=fast, fused=False),
-            "one stream": variant(fast=fast, streams=False),
-        }
-        speeds: dict[str, list[float]] = {name: [] for name in found}
-        for _ in range(asked.rounds):
-            for name, contend in found.items():
-                speeds[name].append(len(IMAGES) / contend(IMAGES).wall)
-        table = Table(precision, "images/s", "to the way used")
-        for name, those in speeds.items():
-            ratio = statistics.median(a / b for a, b in zip(those, speeds[USED], strict=True))
-            table.add_row(name, f"{statistics.median(those):.1f}", f"{ratio:.2f}")
-        out.print(table)
+        variants = make_variants(fast=fast)
+        speeds: dict[str, list[float]] = {name: [] for name in variants}
+        for _ in range(options.rounds):
+            for name, time_run in variants.items():
+                speeds[name].append(len(IMAGES) / time_run(IMAGES).wall)
+        table = Table(precision, "images/s", "to the default")
+        for name, rounds in speeds.items():
+            ratio = statistics.median(a / b for a, b in zip(rounds, speeds[DEFAULT], strict=True))
+            table.add_row(name, f"{statistics.median(rounds):.1f}", f"{ratio:.2f}")
+        console.print(table)
 
 
 if __name__ == "__main__":

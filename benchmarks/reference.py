@@ -1,7 +1,7 @@
-"""The plain pipeline that speed and exactness are judged by; it shares no code with the package.
+"""The plain pipeline that speed and exactness are compared with. It shares no code with the package.
 
-PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, a batch of one, float32, softmax of
-the logits by the checkpoint's temperature.
+PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, batches of one image, float32, softmax
+of the logits divided by the checkpoint's temperature.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Reference:
 
     @torch.inference_mode()
     def classify(self, paths: Iterable[Path]) -> list[list[float]]:
-        """Return the eight probabilities of each image."""
+        """Return the probabilities of each image: two of perceived gender, then six of perceived race."""
         rows = []
         for path in paths:
             with Image.open(path) as image:

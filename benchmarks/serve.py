@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contenders import ours
+from image_sets import make_image_sets
 from load import closed, form, paced
-from pictures import make
 from rich.console import Console
 from rich.table import Table
+from variants import democlass_variant
 
 from democlass.classifier import Classifier
 
@@ -95,7 +95,7 @@ def measure(rounds: int, paths: Sequence[Path]) -> dict[str, Any]:
     """Return images/s of services and batches, their ratios, and latencies."""
     requests = [form(path.read_bytes()) for path in paths]
     many = [requests[number % len(requests)] for number in range(REQUESTS)]
-    batches = {name: ours(Classifier.load(device="cpu", fast=fast, isolated=True))
+    batches = {name: democlass_variant(Classifier.load(device="cpu", fast=fast, isolated=True))
                for name, fast in (("float32", False), ("--fast", True))}  # fmt: skip
     speeds: dict[str, list[float]] = {}
     with ExitStack() as stack:
@@ -112,7 +112,7 @@ def measure(rounds: int, paths: Sequence[Path]) -> dict[str, Any]:
             for name, contend in batches.items():
                 spent = contend([paths[number % len(paths)] for number in range(REQUESTS)])
                 speeds.setdefault(f"classify batch, {name}", []).append(REQUESTS / spent.wall)
-            print({name: round(those[-1], 1) for name, those in speeds.items()}, file=sys.stderr)  # noqa: T201
+            print({name: round(those[-1], 1) for name, those in speeds.items()}, file=sys.stderr)
         found = {name: {"images/s": statistics.median(all_), "spread": sorted(all_),
                         "to plain service": _ratio(all_, speeds["plain service"]),
                         "to classify batch": _ratio(all_, speeds.get(f"classify batch, {name.split(', ')[-1]}"))}
@@ -195,7 +195,7 @@ def main() -> None:
     results: dict[str, Any] = {"cores": os.cpu_count(), "rounds": asked.rounds}
     with tempfile.TemporaryDirectory() as folder:
         counts = {"224x224": IMAGES}
-        paths = make(Path(folder), counts)["224x224"]
+        paths = make_image_sets(Path(folder), counts)["224x224"]
         if asked.rounds:
             results["speed"] = measure(asked.rounds, paths)
         if asked.soak:

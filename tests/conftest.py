@@ -1,16 +1,20 @@
-"""What the specification is tried on: real images, tiny networks in the task table, real subprocesses."""
+"""Shared fixtures: real images, tiny networks in the task table, and the command in a process or in this one."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
+import io
 import os
 import pty
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -27,7 +31,7 @@ from democlass.tasks import TASKS, Task
 if TYPE_CHECKING:
     from serving import Serving
 
-# A shell has background jobs ignore Ctrl-C, and they hand that on; here it is to act, whoever started the tests.
+# A shell starts background jobs with SIGINT ignored, and child processes inherit that. Tests need it to act.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
@@ -36,15 +40,15 @@ NOBODY = 65534
 
 
 class TinyNetwork(nn.Module):
-    """Colour averages to logits: enough of a network to tell images apart, and quick."""
+    """A quick network from the average colour to logits, which is enough to tell images apart."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.fc = nn.Linear(3, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.fc(x.mean((2, 3)))
-        return answer
+        logits: torch.Tensor = self.fc(x.mean((2, 3)))
+        return logits
 
 
 def tiny_tasks(network: Callable[[int], nn.Module] = TinyNetwork) -> tuple[Task, ...]:
@@ -60,9 +64,9 @@ def save_tiny_weights(folder: Path, tasks: Sequence[Task], **more: Any) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., Classifier]:
-    """Load a classifier whose networks are tiny: `tiny(batch_size=4, workers=2, …)`.
+    """Load a classifier with tiny networks: `tiny(batch_size=4, workers=2, …)`.
 
-    Unless `isolated=True`, it decodes in this process: that is quicker, and the answers are the same.
+    It decodes in this process unless `isolated=True`, because that is quicker and gives the same results.
     """
 
     def load(network: Callable[[int], nn.Module] = TinyNetwork, **options: Any) -> Classifier:
@@ -77,7 +81,7 @@ def tiny(tmp_path: Path) -> Callable[..., Classifier]:
 
 @pytest.fixture(scope="session")
 def classifier() -> Classifier:
-    """The real networks with the built-in weights."""
+    """A classifier with the built-in checkpoints."""
     return Classifier.load(device="cpu")
 
 
@@ -88,18 +92,18 @@ def portrait() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A service of the built-in networks, which all tests of its requests share."""
+    """A running service with the built-in checkpoints, shared by all tests of requests."""
     import serving
 
-    said = tmp_path_factory.mktemp("service") / "said"
+    messages = tmp_path_factory.mktemp("service") / "messages"
     words = ("--queue", str(serving.QUEUE), "--max-upload", str(serving.MAX_UPLOAD), "--workers", "2")
-    with serving.serving(said, *words, "--allow-host", "faces.example.org") as here:
-        yield here
+    with serving.serving(messages, *words, "--allow-host", "faces.example.org") as service:
+        yield service
 
 
 @pytest.fixture
 def photos(tmp_path: Path, portrait: Image.Image) -> Path:
-    """A folder of six different small photos, one of them in a folder within."""
+    """A folder with six different small photos, one of them in a subfolder."""
     folder = tmp_path / "photos"
     (folder / "within").mkdir(parents=True)
     names = ["a.jpg", "b.jpg", "c.png", "d.jpg", "e.webp", "within/f.jpg"]
@@ -110,7 +114,7 @@ def photos(tmp_path: Path, portrait: Image.Image) -> Path:
 
 @pytest.fixture
 def unprivileged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
-    """`with unprivileged():` what the current folder's files forbid is forbidden, for root too."""
+    """Apply file permissions to root too: `with unprivileged():`, in an empty current folder."""
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
 
@@ -130,19 +134,21 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    # Importing the command line, as some tests do, sets PYTHONSAFEPATH for what this process starts.
-    ours = ("DEMOCLASS_", "PYTHONSAFEPATH")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """Return the environment for a process, without settings of democlass."""
+    # Some tests import the command line, which sets PYTHONSAFEPATH for the child processes of this one.
+    removed = ("DEMOCLASS_", "PYTHONSAFEPATH")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     return {**clean, "PYTHONPATH": str(REPOSITORY / "src"), "COLUMNS": "120", **more}
 
 
 def command(*words: str | bytes | Path) -> list[str | bytes | Path]:
+    """Return the command line that runs democlass with these words."""
     return [sys.executable, "-m", "democlass", *words]
 
 
 @pytest.fixture
 def classify(tmp_path: Path) -> Run:
-    """Run the real command in a real process, in an empty folder: `classify("batch", folder)`."""
+    """Run the command in a new process, in an empty folder: `classify("batch", folder)`."""
 
     def run(*words: str | bytes | Path, env: dict[str, str] | None = None, **options: Any) -> Any:
         cwd = options.pop("cwd", tmp_path)
@@ -153,19 +159,56 @@ def classify(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture
+def classify_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run the command in this process, in an empty folder. It is quicker than `classify`, and has the same results."""
+    from democlass.cli import run_command
+
+    def run(
+        *words: str | bytes | Path, env: dict[str, str] | None = None, input: bytes = b"", cwd: Path = tmp_path
+    ) -> subprocess.CompletedProcess[bytes]:
+        arguments = [os.fsdecode(word) for word in words]
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            stdin.write(input)
+            stdin.seek(0)
+            with monkeypatch.context() as patch, warnings.catch_warnings():
+                for name in [name for name in os.environ if name.startswith("DEMOCLASS_")]:
+                    patch.delenv(name)
+                for name, value in {"COLUMNS": "120", **(env or {})}.items():
+                    patch.setenv(name, value)
+                patch.chdir(cwd)
+                patch.setattr(sys, "argv", ["classify", *arguments])
+                patch.setattr(sys, "stdin", io.TextIOWrapper(open(stdin.fileno(), "rb", closefd=False)))  # noqa: SIM115
+                patch.setattr(sys, "stdout", _text_stream(stdout.fileno()))
+                patch.setattr(sys, "stderr", _text_stream(stderr.fileno()))
+                code = run_command(arguments, guard=False)
+                sys.stdout.flush()
+            stdout.seek(0)
+            stderr.seek(0)
+            return subprocess.CompletedProcess(arguments, code, stdout.read(), stderr.read())
+
+    yield run
+    gc.collect()  # ends the decoding processes of classifiers
+
+
+def _text_stream(descriptor: int) -> io.TextIOWrapper:
+    stream = open(descriptor, "wb", closefd=False)  # noqa: SIM115 (the file it belongs to is closed by its owner)
+    return io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
 def in_terminal(
     *words: str | bytes | Path, cwd: Path, stream: str = "stdout", width: int = 120, env: dict[str, str] | None = None
 ) -> str:
-    """Run the command with a real terminal on one of its streams, and return what it shows."""
+    """Run the command with a real terminal as one of its streams, and return the output on it."""
     outer, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     terminal = environment(**{"COLUMNS": str(width), "TERM": "xterm-256color", **(env or {})})
     process = subprocess.Popen(command(*words), cwd=cwd, env=terminal, **{stream: inner})  # type: ignore[call-overload]
     os.close(inner)
-    shown = b""
-    with contextlib.suppress(OSError):  # the terminal is gone with its last writer
+    output = b""
+    with contextlib.suppress(OSError):  # the terminal closes with its last writer
         while True:
-            shown += os.read(outer, 65536)
+            output += os.read(outer, 65536)
     os.close(outer)
     process.wait()
-    return shown.decode()
+    return output.decode()

@@ -18,7 +18,7 @@ HOSTILE = "<b>&'\"hostile.jpg"
 def prediction(path: str, female: float, race: str = "White") -> Prediction:
     """Return a prediction with these probabilities: `female` for Female, 0.9 for a race."""
     others = dict.fromkeys(RACE.labels, 0.1 / 5)
-    return Prediction(
+    return Prediction.of_image(
         path,
         {
             "gender": Outcome.choose({"Female": female, "Male": 1 - female}),

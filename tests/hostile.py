@@ -1,4 +1,4 @@
-"""Files of strangers: made to do harm."""
+"""Hostile image files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
 def endless_jpeg(path: Path, *, side: int = 4000, scans: int = 20_000) -> None:
-    """Write a progressive JPEG whose last scan comes over and over: a decoder goes through the whole image each time.
+    """Write a progressive JPEG that repeats its last scan many times. Decoders process the whole image each time.
 
-    A megabyte keeps a decoder busy for minutes.
+    One megabyte keeps a decoder busy for minutes.
     """
     stream = io.BytesIO()
     Image.new("L", (side, side), "grey").save(stream, "JPEG", progressive=True)

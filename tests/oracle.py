@@ -1,7 +1,7 @@
-"""The reference behaviour, written out plainly; it shares no code with the package.
+"""The reference behaviour. It shares no code with the package.
 
-PIL opens the file, `convert("RGB")`, torchvision's transforms on the PIL image, a batch of one, float32, softmax of
-the logits by the checkpoint's temperature.
+PIL opens the file, `convert("RGB")`, torchvision's transforms of the PIL image, a batch of one, float32, softmax of
+the logits divided by the checkpoint's temperature.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RACE = transforms.Compose([transforms.Resize((224, 224)), transforms.ToTensor(),
 
 @cache
 def networks() -> list[tuple[nn.Module, float]]:
-    """Both networks with their temperatures."""
+    """Return both networks with their temperatures."""
     loaded = []
     plain = (models.resnet18(num_classes=2), models.resnet50(num_classes=6))
     for network, file in zip(plain, ("model_checkpoint.pth", "best_model.pth"), strict=True):
@@ -33,10 +33,10 @@ def networks() -> list[tuple[nn.Module, float]]:
 
 
 def probabilities(image: Image.Image) -> list[float]:
-    """Female, Male, then the six races in alphabetical order."""
+    """Return the probabilities of Female, Male, then of the six race labels in alphabetical order."""
     rgb = image.convert("RGB")
-    answers: list[float] = []
+    result: list[float] = []
     with torch.no_grad():
         for (network, temperature), transform in zip(networks(), (GENDER, RACE), strict=True):
-            answers += torch.softmax(network(transform(rgb)[None]) / temperature, dim=1)[0].tolist()
-    return answers
+            result += torch.softmax(network(transform(rgb)[None]) / temperature, dim=1)[0].tolist()
+    return result

@@ -1,4 +1,4 @@
-"""What the tests ask about processes; on Linux."""
+"""Information about processes on Linux."""
 
 from __future__ import annotations
 
@@ -8,30 +8,37 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def eventually(found: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is found."""
-    until = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < until, "it did not happen"
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until a condition is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 
+eventually = wait_until  # the former name
+
+
 def state_of(pid: int) -> str:
-    """Return R running, S waiting, Z ended, …; nothing where there is no such process."""
+    """Return R for running, S for sleeping, Z for ended and so on; an empty string if there is no such process."""
     return _fields(pid)[0]
 
 
-def is_there(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Tell whether a process exists and has not ended."""
     return state_of(pid) not in ("", "Z")
 
 
+is_there = is_running  # the former name
+
+
 def seconds_used(pid: int) -> float:
-    """Return the processor time of a process so far."""
+    """Return the CPU time that a process has used, in seconds."""
     return sum(map(int, _fields(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def children_of(pid: int) -> list[int]:
-    """Return a process's children, by all of its threads."""
+    """Return the child processes that any thread of a process has started."""
     return [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
 
 

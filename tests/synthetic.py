@@ -1,4 +1,4 @@
-"""Runs without networks: rows that depend on nothing but their names, and the records that go with them."""
+"""Runs without networks: predictions that depend only on their names, and records for them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import Output, WriteMode
+from democlass.output.single import FileSink, WriteMode
 from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
@@ -21,7 +22,7 @@ RESUME, RETRY, OVERWRITE = WriteMode(resume=True), WriteMode(resume=True, retry_
 
 
 def predict(name: str, edition: int = 0) -> Prediction:
-    """Return a row with numbers of its own; names that begin with `bad` are errors."""
+    """Return a prediction with random probabilities. Names that start with `bad` are errors."""
     if Path(name).name.startswith("bad"):
         return Prediction(name, error="truncated: the file ends before the image does")
     chance = random.Random(f"{name} {edition}")
@@ -31,7 +32,7 @@ def predict(name: str, edition: int = 0) -> Prediction:
         outcomes[task.name] = Outcome.choose(
             {label: weight / sum(weights) for label, weight in zip(task.labels, weights, strict=True)}
         )
-    return Prediction(name, outcomes)
+    return Prediction.of_image(name, outcomes)
 
 
 def record(format_name: str, sources: Sequence[str] = (), **changes: Any) -> RunRecord:
@@ -50,19 +51,19 @@ def run(
     warn: Callable[[str], None] = lambda _: None,
     new: RunRecord | None = None,
 ) -> tuple[list[str], Tally | None]:
-    """Run as the command does; return what was classified, and the tally unless it stopped after so many rows."""
+    """Run as the command does. Return the classified names, and the tally unless the run stopped early."""
     format_name = out.suffix[1:]
-    with closing(Output(out, FORMATS[format_name], write_mode, warn=warn)) as output:
+    with closing(FileSink(out, FORMATS[format_name], write_mode, warn=warn)) as output:
         output.begin(new or record(format_name))
         done: list[str] = []
-        for name in output.remaining(names):
+        for item in output.remaining(map(Item.of, names)):
             if len(done) == stop_after:
                 return done, None
-            output.write(answer(name))
-            done.append(name)
+            output.write(answer(str(item.name)))
+            done.append(str(item.name))
         return done, output.finish(Counter())
 
 
 def beside(out: Path) -> set[str]:
-    """Return what the names of the files beside an output end in."""
+    """Return the suffixes of the files beside an output, such as `.partial`."""
     return {path.name.removeprefix(out.name) for path in out.parent.iterdir() if path.name != out.name}

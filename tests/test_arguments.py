@@ -1,4 +1,4 @@
-"""The arguments of `Classifier.load`: a wrong one is a UsageError of one line that speaks Python, not of options."""
+"""The arguments of `Classifier.load`: a wrong one raises UsageError, with one line that names the argument."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_wrong_argument_is_one_line_that_names_it(name: str, value: Any, weights: Path) -> None:
+def test_wrong_argument_raises_one_line_that_names_it(name: str, value: Any, weights: Path) -> None:
     arguments = {"weights": weights, "tasks": tiny_tasks(), "device": "cpu", name: value}
     with pytest.raises(UsageError) as caught:
         Classifier.load(**arguments)
@@ -92,7 +92,7 @@ def test_a_wrong_argument_is_one_line_that_names_it(name: str, value: Any, weigh
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "kept"),
+    ("name", "value", "expected"),
     [
         ("batch_size", np.int32(3), 3),
         ("max_pixels", np.uint64(10**6), 10**6),
@@ -104,27 +104,27 @@ def test_a_wrong_argument_is_one_line_that_names_it(name: str, value: Any, weigh
         ("device", "cpu", "cpu"),
     ],
 )
-def test_values_of_other_types_are_kept_as_pythons_own(name: str, given: Any, kept: Any, weights: Path) -> None:
-    arguments = {"weights": weights, "tasks": tiny_tasks(), "device": "cpu", name: given}
+def test_numpy_and_torch_values_are_stored_as_python_types(name: str, value: Any, expected: Any, weights: Path) -> None:
+    arguments = {"weights": weights, "tasks": tiny_tasks(), "device": "cpu", name: value}
     setting = getattr(Classifier.load(**arguments).settings, name)
-    assert setting == kept and type(setting) is type(kept)
+    assert setting == expected and type(setting) is type(expected)
 
 
-def test_numpys_number_of_workers(tiny: Callable[..., Classifier]) -> None:
+def test_numpy_integer_as_number_of_workers(tiny: Callable[..., Classifier]) -> None:
     workers = tiny(workers=np.int64(2)).workers
     assert workers == 2 and type(workers) is int
 
 
-def test_paths_are_text_or_path_objects(weights: Path) -> None:
+def test_paths_are_strings_or_path_objects(weights: Path) -> None:
     tasks = tiny_tasks()
     checkpoints = {"gender": weights / tasks[0].checkpoint}
     for folder in (weights, str(weights)):
         loaded = Classifier.load(weights=folder, checkpoints=checkpoints, tasks=tasks, device="cpu")
         found = loaded.networks.checkpoints
         assert found["race"].location.path == weights / tasks[1].checkpoint
-        assert found["gender"].location.why == "argument checkpoints"
+        assert found["gender"].location.origin == "argument checkpoints"
 
 
-def test_settings_are_checked_wherever_they_are_made() -> None:
+def test_settings_check_their_values() -> None:
     with pytest.raises(UsageError, match="max_pixels must be an integer of 1 or more, not -1"):
         Settings(max_pixels=-1)

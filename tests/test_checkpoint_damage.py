@@ -1,21 +1,21 @@
-"""A damaged checkpoint is refused, or it is the same as before: no weight is ever another one silently."""
+"""A damaged checkpoint is refused, or gives the same result as before. No weight changes silently."""
 
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
+import resource
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from conftest import environment, tiny_tasks
-from democlass.errors import CheckpointError
-from democlass.networks.checkpoint_files import save
+from conftest import tiny_tasks
+from democlass.errors import CheckpointError, WriteError
+from democlass.networks.checkpoint_files import save, write_card_entry
 from democlass.networks.checkpoints import Checkpoint, load
 from democlass.networks.locations import Location, locate
 from democlass.tasks import TASKS, Task
@@ -45,25 +45,25 @@ def refusal(file: Path) -> str:
 
 def is_same(one: Checkpoint, other: Checkpoint) -> bool:
     return one.state.keys() == other.state.keys() and (
-        (one.labels, one.labels_named, one.temperature, one.card, one.remarks)
-        == (other.labels, other.labels_named, other.temperature, other.card, other.remarks)
+        (one.labels, one.labels_named, one.temperature, one.card, one.warnings)
+        == (other.labels, other.labels_named, other.temperature, other.card, other.warnings)
         and all(torch.equal(value, other.state[name]) for name, value in one.state.items())
     )
 
 
 def damaged(content: bytes) -> Iterator[bytes]:
-    """Yield the content with one bit changed, cut short, or with bytes overwritten, added or taken away."""
+    """Yield the content with one bit changed, truncated, or with bytes overwritten, added or removed."""
     directory = content.index(b"PK\x01\x02")
-    for place in [*range(0, directory, 5), *range(directory, len(content))]:
-        yield content[:place] + bytes([content[place] ^ 1 << (place % 8)]) + content[place + 1 :]
-    for place in range(0, len(content), 97):
-        yield content[:place]
-        yield content[:place] + bytes(50) + content[place + 50 :]
-        yield content[:place] + b"added" + content[place:]
-        yield content[:place] + content[place + 3 :]
+    for position in [*range(0, directory, 5), *range(directory, len(content))]:
+        yield content[:position] + bytes([content[position] ^ 1 << (position % 8)]) + content[position + 1 :]
+    for position in range(0, len(content), 97):
+        yield content[:position]
+        yield content[:position] + bytes(50) + content[position + 50 :]
+        yield content[:position] + b"added" + content[position:]
+        yield content[:position] + content[position + 3 :]
 
 
-def test_every_damage_is_found_or_harmless(file: Path, whole: bytes) -> None:
+def test_all_damage_is_detected_or_harmless(file: Path, whole: bytes) -> None:
     before, refused = load(Location(file), GENDER), 0
     for number, content in enumerate(damaged(whole)):
         file.write_bytes(content)
@@ -78,7 +78,7 @@ def test_every_damage_is_found_or_harmless(file: Path, whole: bytes) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_bit_changed_in_the_weights_of_a_built_in_one(task: Task, file: Path) -> None:
+def test_changed_bit_in_a_built_in_checkpoint_is_detected(task: Task, file: Path) -> None:
     content = bytearray(locate(task).path.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -86,7 +86,7 @@ def test_a_bit_changed_in_the_weights_of_a_built_in_one(task: Task, file: Path) 
         load(Location(file), task)
 
 
-def test_members_marked_as_directories_of_which_torch_reads_nothing(file: Path, whole: bytes) -> None:
+def test_members_marked_as_directories_are_refused(file: Path, whole: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(whole)) as before, zipfile.ZipFile(file, "w") as after:
         for member in before.infolist():
             content = before.read(member)
@@ -96,7 +96,7 @@ def test_members_marked_as_directories_of_which_torch_reads_nothing(file: Path, 
     assert "damaged" in refusal(file)
 
 
-def test_compressed_members_are_refused_so_that_no_file_unpacks_to_more_than_its_size(file: Path, whole: bytes) -> None:
+def test_compressed_members_are_refused(file: Path, whole: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(whole)) as before, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as after:
         for name in before.namelist():
             after.writestr(name, before.read(name))
@@ -104,70 +104,73 @@ def test_compressed_members_are_refused_so_that_no_file_unpacks_to_more_than_its
     assert "its content is compressed" in refusal(file)
 
 
-def test_members_that_share_their_bytes_are_refused(file: Path, whole: bytes) -> None:
+def test_overlapping_members_are_refused(file: Path, whole: bytes) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         with zipfile.ZipFile(io.BytesIO(whole)) as before:
             for name in before.namelist():
                 archive.writestr(name, before.read(name))
         archive.writestr("archive/large", bytes(10**5))
         archive.filelist += archive.filelist[-1:] * 100
-        archive._didModify = True  # type: ignore[attr-defined]  # so that the directory is written with them
+        archive._didModify = True  # type: ignore[attr-defined]  # writes the changed directory
     assert "declares more bytes than it has" in refusal(file)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch warns that its own format is deprecated
-def test_a_torchscript_archive_is_called_so(file: Path) -> None:
+def test_error_for_a_torchscript_archive(file: Path) -> None:
     torch.jit.script(nn.Linear(3, 2)).save(str(file))  # type: ignore[no-untyped-call]
     assert "TorchScript" in refusal(file)
 
 
-def test_files_without_checksums_that_are_damaged_are_read_or_refused(file: Path) -> None:
+def test_damaged_files_without_checksums_raise_no_other_error(file: Path) -> None:
     torch.save({"model_state_dict": STATE}, file, _use_new_zipfile_serialization=False)
     content = file.read_bytes()
-    for place in range(0, len(content), 7):
-        file.write_bytes(content[:place] + bytes([content[place] ^ 1 << (place % 8)]) + content[place + 1 :])
+    for position in range(0, len(content), 7):
+        file.write_bytes(
+            content[:position] + bytes([content[position] ^ 1 << (position % 8)]) + content[position + 1 :]
+        )
         try:
             load(Location(file), GENDER)
         except CheckpointError as error:
             assert "\n" not in str(error)
 
 
-def test_the_old_format_is_told_to_have_no_checksums(file: Path) -> None:
+def test_warning_for_the_format_without_checksums(file: Path) -> None:
     torch.save({"model_state_dict": STATE, "labels": list(GENDER.labels)}, file, _use_new_zipfile_serialization=False)
-    (remark,) = load(Location(file), GENDER).remarks
-    assert "has no checksums" in remark
+    (warning,) = load(Location(file), GENDER).warnings
+    assert "has no checksums" in warning
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"hello", b"PK\x03\x04nonsense", b"\x08" + b"\0" * 7 + b"{nonsense", b"\x80\x02."]
 )
-def test_a_file_that_is_no_checkpoint(content: bytes, file: Path) -> None:
+def test_files_that_are_not_checkpoints_are_refused(content: bytes, file: Path) -> None:
     file.write_bytes(content)
-    assert "no checkpoint" in refusal(file)
+    assert "not a checkpoint" in refusal(file)
 
 
-def test_a_file_larger_than_any_checkpoint(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_file_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(STATE, file)
     monkeypatch.setattr("democlass.networks.checkpoint_files.MAX_BYTES", 100)
     assert "larger than 100 bytes" in refusal(file)
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_folder_is_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path)
 
 
-def test_a_full_disk_leaves_the_file_as_it_was_and_nothing_beside_it(file: Path, whole: bytes) -> None:
-    code = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "from democlass.networks.checkpoint_files import write_on_card\n"
-        "from democlass.errors import WriteError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
-        "try:\n    write_on_card(Path(sys.argv[1]), 'evaluation', {'n': 1})\n"
-        "except WriteError as error:\n    sys.exit(str(error))\n"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", code, str(file)], env=environment(), capture_output=True, timeout=120
-    )
-    assert answer.stderr.decode() == f"can't write {file}: File too large\n"
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let this process write no file larger than `size` bytes, like a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_full_disk_leaves_the_file_unchanged_and_no_temporary_file(file: Path, whole: bytes) -> None:
+    with file_size_limit(500), pytest.raises(WriteError) as caught:
+        write_card_entry(file, "evaluation", {"n": 1})
+    assert str(caught.value) == f"can't write {file}: File too large"
     assert file.read_bytes() == whole and list(file.parent.iterdir()) == [file]

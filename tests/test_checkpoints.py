@@ -1,4 +1,4 @@
-"""Checkpoints are data: several shapes are read, everything else is refused with a line that says what to do."""
+"""Checkpoints are data: several formats are read; other files are refused with a line that says what to do."""
 
 from __future__ import annotations
 
@@ -59,52 +59,52 @@ def save_safetensors(file: Path) -> None:
     ],
     ids=["ours", "state_dict", "bare", "legacy", "DataParallel", "float16", "safetensors"],
 )
-def test_what_is_accepted(save: Callable[[Path], None], file: Path) -> None:
+def test_accepted_formats(save: Callable[[Path], None], file: Path) -> None:
     save(file)
     weights = dict(read(file).build(GENDER).named_parameters())
     assert all(weight.dtype == torch.float32 for weight in weights.values())
     torch.testing.assert_close(weights["fc.weight"].detach(), STATE["fc.weight"], atol=1e-3, rtol=1e-3)
 
 
-def test_what_the_file_says_of_itself(file: Path) -> None:
+def test_labels_temperature_and_card_of_torch_files(file: Path) -> None:
     card = {"data": "FairFace", "metrics": {"accuracy": 0.9}}
     torch.save({"model_state_dict": STATE, "labels": ["male", "FEMALE"], "temperature": 1.5, "card": card}, file)
     checkpoint = read(file)
     assert (checkpoint.labels, checkpoint.temperature, checkpoint.card) == (("Male", "Female"), 1.5, card)
 
 
-def test_what_safetensors_say_of_themselves(file: Path) -> None:
+def test_labels_and_temperature_of_safetensors(file: Path) -> None:
     save_safetensors(file)
     assert (read(file).labels, read(file).temperature) == (("Male", "Female"), 1.5)
 
 
-def test_safetensors_with_labels_that_cannot_be_read(file: Path) -> None:
+def test_safetensors_with_invalid_labels_are_refused(file: Path) -> None:
     save_file(STATE, file, metadata={"labels": "[broken"})
-    assert "no checkpoint" in refusal(file)
+    assert "not a checkpoint" in refusal(file)
 
 
-def test_without_labels_the_order_is_assumed_and_one_remark_names_it(file: Path) -> None:
+def test_order_of_missing_labels_is_assumed_with_a_warning(file: Path) -> None:
     torch.save(STATE, file)
     checkpoint = read(file)
     assert checkpoint.labels == ("Female", "Male") and not checkpoint.labels_named
-    (remark,) = checkpoint.remarks
-    assert "Female,Male" in remark and "give the gender labels" in remark
+    (warning,) = checkpoint.warnings
+    assert "Female,Male" in warning and "give the gender labels" in warning
 
 
-def test_labels_that_are_given_win(file: Path) -> None:
+def test_given_labels_are_used(file: Path) -> None:
     torch.save(STATE, file)
     checkpoint = read(file, labels=["Male", "Female"])
-    assert (checkpoint.labels, checkpoint.remarks) == (("Male", "Female"), ())
+    assert (checkpoint.labels, checkpoint.warnings) == (("Male", "Female"), ())
 
 
-def test_labels_that_contradict_the_checkpoint_win_with_a_remark(file: Path) -> None:
+def test_given_labels_that_differ_from_the_checkpoint_are_used_with_a_warning(file: Path) -> None:
     torch.save({"model_state_dict": STATE, "labels": ["Female", "Male"]}, file)
-    assert read(file, labels=["female", "male"]).remarks == ()
+    assert read(file, labels=["female", "male"]).warnings == ()
     checkpoint = read(file, labels=["Male", "Female"])
-    assert checkpoint.labels == ("Male", "Female") and "contradict" in checkpoint.remarks[0]
+    assert checkpoint.labels == ("Male", "Female") and "differ from those in" in checkpoint.warnings[0]
 
 
-def test_names_of_races_are_matched_whatever_their_spelling(tmp_path: Path) -> None:
+def test_spelling_of_labels_does_not_matter(tmp_path: Path) -> None:
     names = ["White", "black", "Middle Eastern", "latino-hispanic", "Indian", "Asian"]
     torch.save({"model_state_dict": RACE.network(6).state_dict(), "labels": names}, tmp_path / "race.pth")
     labels = load(Location(tmp_path / "race.pth"), RACE).labels
@@ -112,7 +112,7 @@ def test_names_of_races_are_matched_whatever_their_spelling(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("labels", [["Female"], ["Female", "Female"], ["Female", "Man"], ["Female", "Male", "Other"]])
-def test_labels_that_are_not_the_tasks_are_refused(labels: list[str], file: Path) -> None:
+def test_labels_of_another_task_are_refused(labels: list[str], file: Path) -> None:
     torch.save(STATE, file)
     with pytest.raises(UsageError, match="each of Female,Male once"):
         read(file, labels=labels)
@@ -120,12 +120,12 @@ def test_labels_that_are_not_the_tasks_are_refused(labels: list[str], file: Path
     assert "each of Female,Male once" in refusal(file)
 
 
-def test_a_wrong_number_of_outputs_is_called_so(file: Path) -> None:
+def test_error_for_a_wrong_number_of_outputs(file: Path) -> None:
     torch.save({"model_state_dict": GENDER.network(7).state_dict(), "labels": ["Female", "Male"]}, file)
     assert "has 7 outputs; perceived gender needs 2" in refusal(file)
 
 
-def test_another_network_is_told_by_its_first_odd_entry(file: Path) -> None:
+def test_error_for_another_network_names_the_first_wrong_entry(file: Path) -> None:
     torch.save({"model_state_dict": {**STATE, "extra.weight": torch.zeros(1)}}, file)
     assert "extra.weight is (1,), expected no such entry" in refusal(file)
     torch.save({"model_state_dict": {"fc.weight": STATE["fc.weight"]}}, file)
@@ -137,9 +137,7 @@ class Attack:
         return os.system, ("touch owned",)
 
 
-def test_what_would_need_unpickling_is_refused_and_not_run(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pickled_objects_are_refused_and_not_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"model_state_dict": STATE, "extra": Attack()}, file)
     assert "never unpickled" in refusal(file)
@@ -148,14 +146,14 @@ def test_what_would_need_unpickling_is_refused_and_not_run(
     assert not (tmp_path / "owned").exists()
 
 
-def test_the_built_in_ones_name_their_labels_and_fit_their_networks() -> None:
+def test_built_in_checkpoints_have_labels_and_fit_their_networks() -> None:
     for task in TASKS:
         checkpoint = load(locate(task), task)
-        assert (checkpoint.labels, checkpoint.remarks) == (task.labels, ())
+        assert (checkpoint.labels, checkpoint.warnings) == (task.labels, ())
         checkpoint.build(task)
 
 
-def test_the_hash_is_that_of_the_bytes_that_were_loaded(file: Path) -> None:
+def test_sha256_is_of_the_loaded_bytes(file: Path) -> None:
     torch.save(STATE, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     checkpoint = read(file)
@@ -163,7 +161,7 @@ def test_the_hash_is_that_of_the_bytes_that_were_loaded(file: Path) -> None:
     assert checkpoint.sha256 == digest
 
 
-def test_its_repr_is_short(file: Path) -> None:
+def test_repr_is_one_short_line(file: Path) -> None:
     torch.save({"model_state_dict": STATE, "labels": ["Male", "Female"], "card": {"long": "x" * 1000}}, file)
     assert re.fullmatch(
         r"Checkpoint\('[^']*/mine\.pth', sha256=[0-9a-f]{12}…, labels=Male,Female, temperature=1\)", repr(read(file))

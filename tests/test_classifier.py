@@ -17,9 +17,9 @@ from PIL import Image
 from conftest import TinyNetwork
 from democlass import Classifier, Prediction, UsageError
 from democlass.errors import CancelledError
-from democlass.images.decode import Input
 from democlass.images.isolation import Isolated
-from democlass.networks.networks import quickest_precision
+from democlass.inputs.item import Source
+from democlass.networks.networks import fastest_precision
 from democlass.settings import Precision
 from hostile import endless_jpeg
 from processes import is_there
@@ -32,7 +32,7 @@ def flat(predictions: list[Prediction]) -> list[list[float]]:
 def test_paths_bytes_pil_images_and_arrays_are_all_taken(tiny: Callable[..., Classifier], photos: Path) -> None:
     path = photos / "c.png"
     image = Image.open(path)
-    inputs: list[Input] = [path, str(path), path.read_bytes(), image, np.asarray(image)]
+    inputs: list[Source] = [path, str(path), path.read_bytes(), image, np.asarray(image)]
     predictions = list(tiny(batch_size=2).classify(inputs))
     assert [each.path for each in predictions] == [str(path), str(path), None, None, None]
     assert len({tuple(row) for row in flat(predictions)}) == 1
@@ -129,7 +129,7 @@ def test_below_the_least_confidence_labels_read_uncertain(tiny: Callable[..., Cl
 
 
 def test_fast_takes_the_precision_that_is_quickest_here_unless_one_is_named(tiny: Callable[..., Classifier]) -> None:
-    quickest = quickest_precision(torch.device("cpu"))
+    quickest = fastest_precision(torch.device("cpu"))
     assert tiny().settings.precision is Precision.FLOAT32
     assert tiny(fast=True).settings.precision is quickest
     assert tiny(fast=True, precision="float32").settings.precision is Precision.FLOAT32
@@ -175,7 +175,7 @@ def test_files_are_decoded_in_other_processes_unless_asked_otherwise(
     assert pids(classifier)
     endless_jpeg(photos / "endless.jpg")
     with tiny(isolated=True, workers=2, decode_timeout=1) as quick:
-        inputs: list[Input] = [photos / "endless.jpg", photos / "a.jpg", (photos / "endless.jpg").read_bytes()]
+        inputs: list[Source] = [photos / "endless.jpg", photos / "a.jpg", (photos / "endless.jpg").read_bytes()]
         assert [each.reason for each in quick.classify(inputs)] == ["timed out", None, "timed out"]
 
 

@@ -1,4 +1,4 @@
-"""`--out` and sources, in the real command: what is found, what is added to, what is refused before any work."""
+"""`--out` and sources: which images are found, what resuming adds, and what is refused before any work."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def names_in(out: Path) -> list[str]:
         return [row["path"] for row in csv.DictReader(file)]
 
 
-def test_a_pattern_then_the_folder_under_other_names(classify: Run, photos: Path, tmp_path: Path) -> None:
-    first = classify("batch", "photos/**/*.jpg", "photos/*.gif", "--out", "r.csv", "--quiet")
-    assert first.returncode == 3  # the pattern that matches nothing is an error row
-    assert first.stderr.decode() == "warning: photos/*.gif matches nothing\n"
+def test_resuming_finds_the_same_images_under_other_names(classify_here: Run, photos: Path, tmp_path: Path) -> None:
+    first = classify_here("batch", "photos/**/*.jpg", "photos/*.gif", "--out", "r.csv", "--quiet")
+    assert first.returncode == 3  # a pattern that matches nothing gets an error row
+    assert first.stderr == b"warning: no file matches photos/*.gif\n"
     rows = ["photos/a.jpg", "photos/b.jpg", "photos/d.jpg", "photos/within/f.jpg", "photos/*.gif"]
     assert names_in(tmp_path / "r.csv") == rows
     (tmp_path / "r.csv").chmod(0o600)
     sources = ["./photos//", tmp_path / "photos" / "within", "photos"]
-    second = classify("batch", *sources, "--out", "r.csv", "--resume", "--quiet")
+    second = classify_here("batch", *sources, "--out", "r.csv", "--resume", "--quiet")
     assert (second.returncode, second.stderr) == (3, b"")
     assert names_in(tmp_path / "r.csv") == [*rows, "./photos//c.png", "./photos//e.webp"]
     assert stat.S_IMODE((tmp_path / "r.csv").stat().st_mode) == 0o600
@@ -39,44 +39,60 @@ def test_a_pattern_then_the_folder_under_other_names(classify: Run, photos: Path
     assert [each["rows_before"] for each in runs] == [0, 5]
 
 
-@pytest.mark.parametrize("way", [[], ["--overwrite"]])
-def test_a_pipe_that_nobody_reads_is_waited_for_until_ctrl_c(way: list[str], photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_a_run_waits_for_the_reader_of_a_pipe_until_ctrl_c(options: list[str], photos: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    words = command("batch", "photos", "--out", "pipe", *way)
+    words = command("batch", "photos", "--out", "pipe", *options)
     with subprocess.Popen(words, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        assert process.stderr.readline() == b"waiting for a reader of the pipe pipe\n"
+        assert process.stderr.readline().startswith(b"waiting for ")
         time.sleep(0.2)  # until it is in the system call that waits
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read() == b"interrupted\n"
 
 
-def test_a_name_too_long_for_the_files_beside_it_is_refused_first(classify: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_name_too_long_for_the_files_next_to_it_is_refused(classify_here: Run, photos: Path, tmp_path: Path) -> None:
     before = set(os.listdir(tmp_path))
-    result = classify("batch", "photos", "--out", "x" * 243 + ".csv", "--weights", "none")
-    assert result.returncode == 2 and b"at most 242 bytes" in result.stderr and result.stderr.count(b"\n") == 1
+    result = classify_here("batch", "photos", "--out", "x" * 243 + ".csv", "--weights", "none")
+    assert result.returncode == 2 and b"242 bytes" in result.stderr and result.stderr.count(b"\n") == 1
     assert set(os.listdir(tmp_path)) == before
 
 
 @pytest.mark.parametrize("record", ["", "[]", '{"state": "running"}', '{"record_format": 9}'])
-def test_a_damaged_record_is_refused_in_one_line(record: str, classify: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused_in_one_line(record: str, classify_here: Run, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "r.csv.run.json").write_text(record)
-    result = classify("batch", "photos", "--out", "r.csv", "--resume", "--weights", "none")
-    assert result.returncode == 2 and b"--overwrite begins again" in result.stderr
+    result = classify_here("batch", "photos", "--out", "r.csv", "--resume", "--weights", "none")
+    assert result.returncode == 2 and b"--overwrite" in result.stderr
     assert result.stderr.count(b"\n") == 1 and b"__init__" not in result.stderr
 
 
-def test_an_image_is_never_replaced_by_an_output(classify: Run, photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["photos/a.jpg", "--out", "photos/a.jpg"],
+        ["link.jpg", "--out", "photos/a.jpg"],
+        ["photos", "--out", "photos/a.jpg"],
+        ["photos", "--out", "link.csv"],
+        ["photos", "--out", "new.csv", "--errors", "photos/a.jpg"],
+        ["photos", "--out", "new.csv", "--errors", "link.csv"],
+        ["photos/b.jpg", "-", "--out", "photos/a.jpg"],
+        ["-", "--errors", "link.csv"],
+    ],
+)
+def test_an_image_is_never_replaced_by_an_output(words: list[str], classify: Run, photos: Path, tmp_path: Path) -> None:
     before = (photos / "a.jpg").read_bytes()
     (tmp_path / "link.jpg").symlink_to(photos / "a.jpg")
-    named = ["--out", "photos/a.jpg", "--format", "csv", "--overwrite"]
-    for words in (
-        ["photos/a.jpg", *named],
-        ["link.jpg", *named],
-        ["photos", *named],
-        ["photos", "--out", "new.csv", "--errors", "photos/a.jpg", "--overwrite"],
-    ):
-        refused = classify("batch", *words)
-        assert refused.returncode == 2 and b"a.jpg is one of the images" in refused.stderr, refused.stderr
-        assert (photos / "a.jpg").read_bytes() == before
+    (tmp_path / "link.csv").symlink_to(photos / "a.jpg")
+    refused = classify("batch", *words, "--format", "csv", "--overwrite", input=b"photos/c.png\nphotos/a.jpg\n")
+    assert refused.returncode == 2 and b" is one of the images" in refused.stderr, refused.stderr
+    assert (photos / "a.jpg").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--out", "--errors"])
+def test_a_checkpoint_of_the_run_is_never_replaced(option: str, classify: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "race.pth").write_bytes(b"a checkpoint")
+    words = ["--race-checkpoint", "race.pth", option, "race.pth", "--format", "csv", "--overwrite"]
+    refused = classify("batch", "photos", *words)
+    assert refused.returncode == 2 and b"race.pth is one of the checkpoints" in refused.stderr, refused.stderr
+    assert (tmp_path / "race.pth").read_bytes() == b"a checkpoint"

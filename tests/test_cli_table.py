@@ -1,4 +1,4 @@
-"""The table for a terminal: every width, nothing of a path or a label cut, no name acting on the terminal."""
+"""The table for a terminal: it fits any width, cuts no path or label, and escapes file names."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ REASON = "no such file: it is not there, or no longer"
 Table = Callable[..., str]
 
 
-def outcome(label: str, probability: float, place: int) -> Outcome:
-    others = [each for each in TASKS[place].labels if each != label]
+def outcome(label: str, probability: float, task_index: int) -> Outcome:
+    others = [each for each in TASKS[task_index].labels if each != label]
     return Outcome(label, {label: probability} | dict.fromkeys(others, (1 - probability) / len(others)))
 
 
 def prediction(path: str, race: str, probability: float = 0.75) -> Prediction:
-    return Prediction(path, {"gender": outcome("Female", probability, 0), "race": outcome(race, probability, 1)})
+    return Prediction.of_image(
+        path, {"gender": outcome("Female", probability, 0), "race": outcome(race, probability, 1)}
+    )
 
 
 @pytest.fixture
 def table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Table:
-    def shown(width: int, *predictions: Prediction) -> str:
+    def write(width: int, *predictions: Prediction) -> str:
         monkeypatch.setenv("COLUMNS", str(width))
         writer = TableWriter(WriterOptions())
         for each in predictions:
@@ -41,20 +43,20 @@ def table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         writer.close()
         return capsys.readouterr().out
 
-    return shown
+    return write
 
 
 @pytest.mark.parametrize("width", [45, 50, 60, 67, 68, 72, 80, 100, 120, 200])
-def test_no_label_and_no_percentage_is_cut_at_any_width(width: int, table: Table) -> None:
-    shown = table(width, *(prediction("a.jpg", label) for label in (*TASKS[1].labels, "uncertain")))
-    assert max(map(len, shown.splitlines())) <= width
+def test_labels_and_percentages_are_whole_at_any_width(width: int, table: Table) -> None:
+    text = table(width, *(prediction("a.jpg", label) for label in (*TASKS[1].labels, "uncertain")))
+    assert max(map(len, text.splitlines())) <= width
     for label in (*TASKS[1].labels, "uncertain"):
-        assert re.search(rf" {label} +75\.0%", shown), label
-    assert len(re.findall(r" Female +75\.0%", shown)) == 7
+        assert re.search(rf" {label} +75\.0%", text), label
+    assert len(re.findall(r" Female +75\.0%", text)) == 7
 
 
 @pytest.mark.parametrize("width", [68, 80, 120])
-def test_no_path_and_no_reason_is_cut_at_any_width(width: int, table: Table) -> None:
+def test_paths_and_reasons_are_whole_at_any_width(width: int, table: Table) -> None:
     path = "photos/" + "long" * 20 + ".jpg"
     narrow = table(45, prediction(path, "White"), Prediction(path, error=REASON)).splitlines()
     assert narrow.count(path) == 2 and narrow[-1].strip() in REASON
@@ -65,7 +67,7 @@ def test_no_path_and_no_reason_is_cut_at_any_width(width: int, table: Table) -> 
     assert "日本語.jpg" in table(width, prediction("photos/日本語.jpg", "White"))
 
 
-def test_a_narrow_terminal_gets_a_line_for_each_task(table: Table) -> None:
+def test_a_narrow_terminal_gets_one_line_per_task(table: Table) -> None:
     assert table(50, prediction("a.jpg", "Latino_Hispanic"), Prediction("b.jpg", error=REASON)).splitlines() == [
         "a.jpg",
         "  perceived gender  Female            75.0%  ███▊",
@@ -79,34 +81,32 @@ def test_a_narrow_terminal_gets_a_line_for_each_task(table: Table) -> None:
     ("probability", "percent", "bar"),
     [(1.0, "100.0%", "█████"), (0.99961, "100.0%", "█████"), (0.9994, "99.9%", "████▉"), (0.52, "52.0%", "██▌")],
 )
-def test_a_bar_is_full_where_the_percentage_beside_it_is_100(
-    probability: float, percent: str, bar: str, table: Table
-) -> None:
+def test_a_bar_is_full_only_if_the_percentage_is_100(probability: float, percent: str, bar: str, table: Table) -> None:
     for line in table(50, prediction("a.jpg", "White", probability)).splitlines()[1:]:
         assert line.endswith(f" {percent}  {bar}")
 
 
-def test_on_a_terminal_rows_are_a_table_on_which_no_name_acts(classify: Run, tmp_path: Path) -> None:
+def test_on_a_terminal_rows_are_a_table_with_escaped_names(classify_here: Run, tmp_path: Path) -> None:
     (tmp_path / "[").mkdir()
     for name in ("[bold]x.jpg", "[/foo].jpg", "\x1b[31mred\n\x07.jpg"):
         (tmp_path / name).write_bytes(HOPPER.read_bytes())
-    shown = in_terminal(".", "gone.jpg", cwd=tmp_path)
-    assert "perceived race" in shown and "gender" in shown
-    assert "[bold]x.jpg" in shown and "[/foo].jpg" in shown and "\\x1b[31mred\\n\\x07.jpg" in shown
-    assert "\x1b[31mred" not in shown and "\x07" not in shown
-    (row,) = csv.DictReader(io.StringIO(classify(HOPPER, "--format", "csv").stdout.decode()))
-    assert len(re.findall(rf"{row['gender']} +{float(row['gender_confidence']):.1%}", shown)) == 3
-    assert "no such file" in shown
+    text = in_terminal(".", "gone.jpg", cwd=tmp_path)
+    assert "perceived race" in text and "gender" in text
+    assert "[bold]x.jpg" in text and "[/foo].jpg" in text and "\\x1b[31mred\\n\\x07.jpg" in text
+    assert "\x1b[31mred" not in text and "\x07" not in text
+    (row,) = csv.DictReader(io.StringIO(classify_here(HOPPER, "--format", "csv").stdout.decode()))
+    assert len(re.findall(rf"{row['gender']} +{float(row['gender_confidence']):.1%}", text)) == 3
+    assert "no such file" in text
 
 
-def test_a_narrow_terminal_without_colours_loses_nothing_of_a_path(tmp_path: Path) -> None:
+def test_a_narrow_terminal_without_colours_shows_the_whole_path(tmp_path: Path) -> None:
     (tmp_path / ("long" * 20 + ".jpg")).write_bytes(HOPPER.read_bytes())
-    shown = in_terminal(".", cwd=tmp_path, width=50, env={"TERM": "dumb"})
-    assert shown.splitlines()[0] == "./" + "long" * 20 + ".jpg"
-    assert "\x1b" not in shown
+    text = in_terminal(".", cwd=tmp_path, width=50, env={"TERM": "dumb"})
+    assert text.splitlines()[0] == "./" + "long" * 20 + ".jpg"
+    assert "\x1b" not in text
 
 
-def test_a_terminal_that_knows_only_ascii_gets_columns_that_fit(classify: Run, tmp_path: Path) -> None:
+def test_columns_fit_a_terminal_that_shows_only_ascii(classify: Run, tmp_path: Path) -> None:
     (tmp_path / "日本語.jpg").write_bytes(HOPPER.read_bytes())
     result = classify(
         "日本語.jpg", "é.jpg", "-f", "table", env={"PYTHONIOENCODING": "ascii", "COLUMNS": "80", "NO_COLOR": "1"}

@@ -1,4 +1,4 @@
-"""`classify weights`: which checkpoints are in use, and why."""
+"""`classify weights`: which checkpoints are used, and why."""
 
 from __future__ import annotations
 
@@ -15,60 +15,50 @@ from conftest import REPOSITORY, Run, in_terminal
 WEIGHTS = REPOSITORY / "weights"
 
 
-def test_the_built_in_ones(classify: Run) -> None:
-    answer = json.loads(classify("weights", "--format", "json").stdout)
-    assert list(answer) == ["gender", "race"]
-    assert answer["gender"]["why"] == "built in" and answer["gender"]["labels"] == ["Female", "Male"]
+def test_the_built_in_checkpoints(classify_here: Run) -> None:
+    described = json.loads(classify_here("weights", "--format", "json").stdout)
+    assert list(described) == ["gender", "race"]
+    assert described["gender"]["why"] == "built in" and described["gender"]["labels"] == ["Female", "Male"]
     for task, file in (("gender", "model_checkpoint.pth"), ("race", "best_model.pth")):
-        assert answer[task]["sha256"] == hashlib.sha256((WEIGHTS / file).read_bytes()).hexdigest()
+        assert described[task]["sha256"] == hashlib.sha256((WEIGHTS / file).read_bytes()).hexdigest()
 
 
-def test_why_each_is_in_use(classify: Run, tmp_path: Path) -> None:
+def test_the_reason_why_each_checkpoint_is_used(classify_here: Run, tmp_path: Path) -> None:
     (tmp_path / "mine").symlink_to(WEIGHTS)
-    answer = json.loads(
-        classify(
-            "weights",
-            "-f",
-            "json",
-            "--gender-checkpoint",
-            "mine/model_checkpoint.pth",
-            env={"DEMOCLASS_WEIGHTS": "mine"},
-        ).stdout
-    )
-    assert answer["gender"]["why"] == "option --gender-checkpoint"
-    assert answer["race"]["why"] == "environment DEMOCLASS_WEIGHTS"
-    assert answer["race"]["path"] == "mine/best_model.pth"
-
-
-def shown(*words: str, cwd: Path, width: int) -> str:
-    """Return the text that the command shows on a terminal, without its styles."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", in_terminal("weights", *words, cwd=cwd, width=width))
+    words = ["weights", "-f", "json", "--gender-checkpoint", "mine/model_checkpoint.pth"]
+    described = json.loads(classify_here(*words, env={"DEMOCLASS_WEIGHTS": "mine"}).stdout)
+    assert described["gender"]["why"] == "option --gender-checkpoint"
+    assert described["race"]["why"] == "environment DEMOCLASS_WEIGHTS"
+    assert described["race"]["path"] == "mine/best_model.pth"
 
 
 @pytest.mark.parametrize("width", [80, 50])
-def test_both_fit_a_screen_of_24_lines_and_nothing_is_cut(width: int) -> None:
-    said = shown("--weights", "weights", cwd=REPOSITORY, width=width)
-    lines = said.splitlines()
+def test_the_table_fits_a_screen_of_24_lines_and_nothing_is_cut(width: int, classify_here: Run) -> None:
+    words = ["weights", "--weights", "weights"]
+    text = classify_here(*words, cwd=REPOSITORY, env={"COLUMNS": str(width)}).stdout.decode()
+    lines = text.splitlines()
     assert len(lines) < 24 and all(len(line) <= width for line in lines)
-    flat = " ".join(said.split())
-    for text in ("perceived gender", "perceived race", "Female, Male", "Latino_Hispanic", "option --weights"):
-        assert text in flat
-    assert len(re.findall(r"sha256 +[0-9a-f]{12}…", said)) == 2
-    assert len(re.findall(r"temperature +[\d.]+", said)) == 2
-    assert len(re.findall(r"accuracy \d\d\.\d% \(\d\d\.\d% to \d\d\.\d%\) of [\d,]+ images of \S+", flat)) == 2
+    unwrapped = " ".join(text.split())
+    for phrase in ("perceived gender", "perceived race", "Female, Male", "Latino_Hispanic", "option --weights"):
+        assert phrase in unwrapped
+    assert len(re.findall(r"sha256 +[0-9a-f]{12}…", text)) == 2
+    assert len(re.findall(r"temperature +[\d.]+", text)) == 2
+    assert len(re.findall(r"accuracy \d\d\.\d% \(\d\d\.\d% to \d\d\.\d%\) of [\d,]+ images of \S+", unwrapped)) == 2
     assert lines[-1].startswith("--verbose shows the whole card")
 
 
-def test_verbose_shows_the_whole_card_as_an_outline_that_fits_a_narrow_terminal(tmp_path: Path) -> None:
-    said = shown("--verbose", cwd=tmp_path, width=80)
-    assert re.search(r"^ {4}groups *\r?$", said, re.MULTILINE)
-    assert re.search(r"^ {4}step \d+, size \d+, accuracy 0\.\d+", said, re.MULTILINE)
-    assert re.search(r"^ {10}Black: \d\d\.\d%", said, re.MULTILINE)
-    assert len(re.findall(r"sha256 +[0-9a-f]{64}", said)) == 2 and "--verbose" not in said
+def test_verbose_shows_the_whole_card_as_an_outline_on_a_terminal(tmp_path: Path) -> None:
+    styled = in_terminal("weights", "--verbose", cwd=tmp_path, width=80)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", styled)
+    assert styled != text
+    assert re.search(r"^ {4}groups *\r?$", text, re.MULTILINE)
+    assert re.search(r"^ {4}step \d+, size \d+, accuracy 0\.\d+", text, re.MULTILINE)
+    assert re.search(r"^ {10}Black: \d\d\.\d%", text, re.MULTILINE)
+    assert len(re.findall(r"sha256 +[0-9a-f]{64}", text)) == 2 and "--verbose" not in text
 
 
 SHARE = {"share": 0.5, "low": 0.4, "high": 0.6, "n": 10}
-ODD = {
+ODD_CARD = {
     "tensor": torch.zeros(3),
     "nan": float("nan"),
     "long": 10**400,
@@ -81,37 +71,36 @@ ODD = {
 }
 
 
-@pytest.fixture
-def odd(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose card has values that a card of ours never has."""
     content = torch.load(WEIGHTS / "model_checkpoint.pth", weights_only=True)
-    torch.save({**content, "card": ODD}, tmp_path / "odd.pth")
-    return tmp_path / "odd.pth"
+    file = tmp_path_factory.mktemp("odd") / "odd.pth"
+    torch.save({**content, "card": ODD_CARD}, file)
+    return file
 
 
-def test_a_card_of_odd_values_is_shown(classify: Run, odd: Path) -> None:
+def test_a_card_with_odd_values_is_shown(classify_here: Run, odd: Path) -> None:
     for words in ((), ("--verbose",)):
-        result = classify("weights", "--gender-checkpoint", odd, *words)
+        result = classify_here("weights", "--gender-checkpoint", odd, *words)
         assert result.returncode == 0 and not result.stderr
-        said = result.stdout.decode()
-        assert "\x1b" not in said
-        assert ("tensor: (Tensor)" in said and "nan: nan" in said and r"line\nbreak \x1b[31m" in said) == bool(words)
-        assert ("accuracy     75.0% of data that is not named, after training" in said) == (not words)
+        text = result.stdout.decode()
+        assert "\x1b" not in text
+        assert ("tensor: (Tensor)" in text and "nan: nan" in text and r"line\nbreak \x1b[31m" in text) == bool(words)
+        assert ("accuracy     75.0% of unnamed data, after training" in text) == (not words)
 
 
 def refuse_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not valid JSON")
 
 
-def test_json_is_valid_whatever_a_card_holds(classify: Run, odd: Path) -> None:
-    result = classify("weights", "--format", "json", "--gender-checkpoint", odd)
+def test_the_json_is_valid_for_any_card(classify_here: Run, odd: Path) -> None:
+    result = classify_here("weights", "--format", "json", "--gender-checkpoint", odd)
     card = json.loads(result.stdout, parse_constant=refuse_constant)["gender"]["card"]
     assert (card["tensor"], card["nan"], card["long"], card["7"]) == ("(Tensor)", "nan", "(int)", {"None": "x"})
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused(classify: Run) -> None:
-    result = classify("weights", "--gender-checkpoint", WEIGHTS / "best_model.pth")
-    assert (
-        result.returncode == 1
-        and b"takes each of Female,Male once" in result.stderr
-        and result.stderr.count(b"\n") == 1
-    )
+def test_a_checkpoint_of_the_other_task_is_refused(classify_here: Run) -> None:
+    result = classify_here("weights", "--gender-checkpoint", WEIGHTS / "best_model.pth")
+    assert result.returncode == 1 and result.stderr.count(b"\n") == 1
+    assert b"best_model.pth" in result.stderr and b"Female,Male" in result.stderr

@@ -14,6 +14,8 @@ import pytest
 from conftest import REPOSITORY, environment
 from crashes import SCENARIOS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def quick_folder(tmp_path: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from democlass.errors import ImageError
 from democlass.images.decode import read
-from democlass.images.geometry import cut
+from democlass.images.geometry import apply_geometry
 from democlass.tasks import Geometry
 
 
@@ -30,7 +30,7 @@ def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
 
 def reason(source: Any, **options: Any) -> str:
     with pytest.raises(ImageError) as caught:
-        cut(read(source, **options), Geometry.CENTRE_CROP, **options)
+        apply_geometry(read(source, **options), Geometry.CENTRE_CROP, **options)
     assert "\n" not in str(caught.value) and ": " in str(caught.value)
     return caught.value.reason
 
@@ -38,7 +38,7 @@ def reason(source: Any, **options: Any) -> str:
 def test_a_large_jpeg_comes_smaller_where_speed_goes_first(portrait: Image.Image) -> None:
     data = encoded(portrait.resize((2000, 1800)), "JPEG")
     assert (read(data).size, read(data, fast=True).size) == ((2000, 1800), (500, 450))
-    near, exact = (cut(read(data, fast=way), Geometry.SQUASH).astype(int) for way in (True, False))
+    near, exact = (apply_geometry(read(data, fast=way), Geometry.SQUASH).astype(int) for way in (True, False))
     assert np.abs(near - exact).mean() < 2
 
 
@@ -279,7 +279,7 @@ def test_damaged_bytes_give_pixels_or_an_image_error_and_nothing_else(
         mutated[start : start + len(replacement)] = replacement
     end = data.draw(st.integers(0, len(mutated)))
     try:
-        pixels = cut(read(bytes(mutated[: max(end, 1)]), max_pixels=4_000_000), Geometry.SQUASH)
+        pixels = apply_geometry(read(bytes(mutated[: max(end, 1)]), max_pixels=4_000_000), Geometry.SQUASH)
     except ImageError as error:
         assert "\n" not in str(error)
     else:

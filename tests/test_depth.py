@@ -1,4 +1,4 @@
-"""Images with more than 8 bits a channel: scaled where their range is known, else refused; never a black row."""
+"""Images with more than 8 bits per channel: scaled if their range of values is known, else refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def tiff(
     compression: int = RAW,
     samples: int = 1,
 ) -> bytes:
-    """Return a TIFF of one strip, as plain as can be: Pillow does not write all of these."""
+    """Return a TIFF with one strip. Pillow can't write all of these."""
     if not isinstance(values, bytes):
         values = (values.byteswap() if order == BIG else values).tobytes()
     data = zlib.compress(values) if compression == DEFLATE else values
@@ -77,23 +77,23 @@ def in_16_bits(**options: Any) -> bytes:
 
 @pytest.mark.parametrize("order", [LITTLE, BIG])
 @pytest.mark.parametrize("compression", [RAW, DEFLATE])
-def test_16_bit_tiff_is_scaled_by_its_range(order: str, compression: int) -> None:
+def test_16_bit_tiff_is_scaled(order: str, compression: int) -> None:
     assert grey(in_16_bits(order=order, compression=compression)) == [0, 1, 128, 255]
 
 
 @pytest.mark.parametrize("compression", [RAW, DEFLATE])
-def test_16_bit_tiff_whose_zero_is_white_is_inverted(compression: int) -> None:
+def test_16_bit_tiff_with_white_as_zero_is_inverted(compression: int) -> None:
     assert grey(in_16_bits(compression=compression, photometric=WHITE_IS_ZERO)) == [255, 254, 127, 0]
 
 
 @pytest.mark.parametrize("compression", [RAW, DEFLATE])
-def test_12_bit_tiff_is_scaled_by_its_range(compression: int) -> None:
+def test_12_bit_tiff_is_scaled(compression: int) -> None:
     packed = bytes.fromhex("000fff 800008")  # 0, 4095, 2048, 8
     assert grey(tiff(packed, (4, 1), 12, UNSIGNED, compression=compression)) == [0, 255, 128, 0]
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG2000"])
-def test_16_bit_grey_in_other_formats(format_: str) -> None:
+def test_16_bit_grey_in_other_formats_is_scaled(format_: str) -> None:
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
     assert grey(encoded(Image.fromarray(values), format_)) == [0, 1, 128, 255]
 
@@ -106,12 +106,12 @@ def test_16_bit_grey_in_other_formats(format_: str) -> None:
         (b"P2 4 1 4095\n0 16 2048 4095\n", [0, 1, 128, 255]),
     ],
 )
-def test_deep_pgm_is_scaled_by_its_greatest_value(content: bytes, expected: list[int]) -> None:
+def test_16_bit_pgm_is_scaled_by_its_maximum(content: bytes, expected: list[int]) -> None:
     assert grey(content) == expected
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I;16N"])
-def test_16_bit_pil_images(mode: str) -> None:
+def test_16_bit_pil_image_is_scaled(mode: str) -> None:
     image = Image.new(mode, (2, 1))
     image.putpixel((1, 0), 65535)
     assert grey(image) == [0, 255]
@@ -133,12 +133,12 @@ def test_floats_from_0_to_1_are_scaled(source: Any) -> None:
     assert grey(source) == RAMP_8_BIT
 
 
-def test_floats_whose_zero_is_white_are_inverted() -> None:
+def test_floats_with_white_as_zero_are_inverted() -> None:
     assert grey(tiff(RAMP, (4, 3), 32, FLOAT, photometric=WHITE_IS_ZERO)) == RAMP_8_BIT[::-1]
 
 
 @pytest.mark.parametrize("value", [1.01, -0.01, 255.0, 1e30])
-def test_other_floats_are_refused(value: float) -> None:
+def test_floats_outside_0_to_1_are_refused(value: float) -> None:
     values = RAMP.copy()
     values[2, 1] = value
     for source in (tiff(values, (4, 3), 32, FLOAT), Image.fromarray(values)):
@@ -146,14 +146,14 @@ def test_other_floats_are_refused(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_floats_that_are_no_numbers_are_refused(value: float) -> None:
+def test_nan_and_infinity_are_refused(value: float) -> None:
     values = RAMP.copy()
     values[0, 3] = value
     for source in (tiff(values, (4, 3), 32, FLOAT), Image.fromarray(values)):
         assert "not all finite" in refusal(source)
 
 
-def test_compressed_big_endian_floats_are_refused_since_pillow_swaps_them() -> None:
+def test_compressed_big_endian_floats_are_refused() -> None:
     assert "big-endian" in refusal(tiff(RAMP, (4, 3), 32, FLOAT, order=BIG, compression=DEFLATE))
 
 
@@ -170,7 +170,7 @@ def test_compressed_big_endian_floats_are_refused_since_pillow_swaps_them() -> N
     ],
     ids=["uint32", "int32", "compressed int32", "int16", "big-endian int16", "as Pillow writes it", "PIL image"],
 )
-def test_integers_of_an_unknown_range_are_refused(source: Any) -> None:
+def test_integers_of_unknown_range_are_refused(source: Any) -> None:
     assert "which values are black and white" in refusal(source)
 
 
@@ -195,22 +195,27 @@ def test_measurements_are_refused(source: bytes) -> None:
     assert "hold measurements" in refusal(source)
 
 
-def test_fits_of_8_bits_is_read() -> None:
-    assert grey(fits(8, np.array([[0, 7], [128, 255]], np.uint8))) == [128, 255, 0, 7]  # FITS begins at the bottom
+def test_8_bit_fits_is_read() -> None:
+    assert grey(fits(8, np.array([[0, 7], [128, 255]], np.uint8))) == [
+        128,
+        255,
+        0,
+        7,
+    ]  # FITS stores the bottom row first
 
 
-def test_a_tiff_of_floats_in_several_channels_is_called_so() -> None:
+def test_error_for_a_tiff_of_floats_with_several_channels() -> None:
     with pytest.raises(ImageError, match=r"^unreadable TIFF: .* floats in several channels"):
         read(tiff(np.zeros(36, np.float32), (4, 3), 32, FLOAT, photometric=2, samples=3))
 
 
-def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scaling_in_strips_gives_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.arange(0, 7 * 5 * 257, 257, dtype=np.uint16).reshape(7, 5)
     monkeypatch.setattr(depth, "_STRIP", 11)
     assert grey(Image.fromarray(values)) == list(range(35))
 
 
-def test_what_is_refused_is_an_error_in_its_row(tiny: Callable[..., Classifier], tmp_path: Path) -> None:
+def test_refused_image_is_an_error_row(tiny: Callable[..., Classifier], tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("floats.tif", "integers.tif", "ramp.tif")]
     paths[0].write_bytes(tiff(RAMP * 300, (4, 3), 32, FLOAT))
     paths[1].write_bytes(tiff(np.arange(12, dtype=np.int32), (4, 3), 32, SIGNED))

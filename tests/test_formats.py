@@ -24,7 +24,7 @@ RACE = Outcome(
     {"Asian": 0.15, "Black": 0.05, "Indian": 0.7, "Latino_Hispanic": 0.05, "Middle_Eastern": 0.03, "White": 0.02},
 )
 OUTCOMES = {"gender": GENDER, "race": RACE}
-OK, ERROR = Prediction("a.jpg", OUTCOMES), Prediction("b.jpg", error="truncated: copy it again")
+OK, ERROR = Prediction.of_image("a.jpg", OUTCOMES), Prediction("b.jpg", error="truncated: copy it again")
 
 NAMES = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 
@@ -65,13 +65,14 @@ def test_json_is_one_array_and_json_lines_an_object_a_line() -> None:
 
 
 def test_json_has_the_label_chosen_also_where_it_is_uncertain() -> None:
-    unsure = Prediction("a.jpg", {**OUTCOMES, "gender": Outcome("uncertain", GENDER.probabilities)})
+    unsure = Prediction.of_image("a.jpg", {**OUTCOMES, "gender": Outcome("uncertain", GENDER.probabilities)})
     row = json.loads(written("jsonl", [unsure]))
     assert (row["gender"], row["race"]) == ("uncertain", "Indian")
 
 
-def test_the_example_in_the_readme_is_what_is_written() -> None:
-    ok, error = re.findall(r'^{"path".*$', (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+def test_the_example_in_the_documentation_is_what_is_written() -> None:
+    ok, error = re.findall(r'^{"path".*$', (REPOSITORY / "docs" / "formats.md").read_text(), re.MULTILINE)
+    assert ok in (REPOSITORY / "README.md").read_text()
     assert ok == written("jsonl", [OK]).decode().strip()
     assert json.loads(error).keys() == json.loads(written("jsonl", [ERROR])).keys()
 
@@ -83,7 +84,7 @@ def test_no_rows_are_a_valid_file_too(format_name: str) -> None:
 
 
 def test_text_formats_have_six_decimals() -> None:
-    third = Prediction("a.jpg", {**OUTCOMES, "gender": Outcome("Male", {"Female": 1 / 3, "Male": 2 / 3})})
+    third = Prediction.of_image("a.jpg", {**OUTCOMES, "gender": Outcome("Male", {"Female": 1 / 3, "Male": 2 / 3})})
     assert b"0.333333,0.666667" in written("csv", [third])
     assert b'{"Female": 0.333333, "Male": 0.666667}' in written("jsonl", [third])
 
@@ -110,11 +111,11 @@ def test_every_name_comes_back_and_none_acts_as_structure(format_name: str, name
 @settings(max_examples=40, deadline=None)
 @given(name=NAMES)
 def test_text_is_valid_utf_8(format_name: str, name: str) -> None:
-    written(format_name, [Prediction(name, OUTCOMES)], WriterOptions(path_bytes=True)).decode()
+    written(format_name, [Prediction.of_image(name, OUTCOMES)], WriterOptions(path_bytes=True)).decode()
 
 
 def test_raw_bytes_are_there_only_where_a_name_needs_them() -> None:
-    odd = Prediction(os.fsdecode(b"\xff.jpg"), OUTCOMES)
+    odd = Prediction.of_image(os.fsdecode(b"\xff.jpg"), OUTCOMES)
     plain, raw = (json.loads(line) for line in written("jsonl", [OK, odd]).splitlines())
     assert "path_bytes" not in plain
     assert (raw["path"], raw["path_bytes"]) == ("\\xff.jpg", b"\xff.jpg".hex())
@@ -123,10 +124,10 @@ def test_raw_bytes_are_there_only_where_a_name_needs_them() -> None:
 
 
 def test_on_a_terminal_no_name_acts() -> None:
-    content = written("csv", [Prediction("\x1b[2J\r\n\x9b.jpg", OUTCOMES)], WriterOptions(terminal=True))
+    content = written("csv", [Prediction.of_image("\x1b[2J\r\n\x9b.jpg", OUTCOMES)], WriterOptions(terminal=True))
     assert b"\\x1b[2J\\r\\n\\x9b.jpg,ok" in content
-    assert "\x1b" not in written("jsonl", [Prediction("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
-    assert "\x9b" not in written("json", [Prediction("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
+    assert "\x1b" not in written("jsonl", [Prediction.of_image("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
+    assert "\x9b" not in written("json", [Prediction.of_image("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two names mean the same file where they lead to one entry of one folder."""
+"""Two names mean the same file if they lead to the same entry of the same folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from democlass.inputs.identity import current_folder, file_key
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: `d/a.jpg`, `d/sub`, and `elsewhere/far`, which `far` is a link to."""
+    """The current folder, with `d/a.jpg`, `d/sub`, and the link `far` to `elsewhere/far`."""
     for name in ("d/sub", "elsewhere/far"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "d" / "a.jpg").touch()
@@ -33,11 +33,11 @@ def test_other_spellings_are_the_same_file(name: str, tree: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["d/b.jpg", "a.jpg", "d/alias.jpg", "d/a.jpg ", "d/A.jpg", "far/../d/a.jpg"])
-def test_other_entries_are_other_files(name: str, tree: Path) -> None:
+def test_other_entries_are_different_files(name: str, tree: Path) -> None:
     assert file_key(name, str(tree)) != file_key("d/a.jpg", str(tree))
 
 
-def test_a_relative_name_depends_on_the_folder(tree: Path) -> None:
+def test_relative_name_depends_on_the_folder(tree: Path) -> None:
     assert file_key("a.jpg", str(tree / "d")) == file_key("d/a.jpg", str(tree))
     assert file_key("a.jpg", str(tree / "d")) != file_key("a.jpg", str(tree))
 
@@ -47,7 +47,7 @@ def test_any_text_has_a_key(name: str, tree: Path) -> None:
     assert file_key(name, str(tree)) == file_key(name, str(tree))
 
 
-def test_a_folder_that_was_deleted_has_a_name_too(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_current_folder_has_a_path(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tree / "gone").mkdir()
     monkeypatch.chdir(tree / "gone")
     (tree / "gone").rmdir()

@@ -1,8 +1,9 @@
-"""Decoding in processes of its own: the same answers, and a hostile file costs one row and no more than its time."""
+"""Decoding in child processes: same results as in this process, and a hostile file causes only one error row."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from democlass.errors import CancelledError, DemoclassError, ImageError, UsageEr
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import load
 from democlass.images.messages import READY, send
+from democlass.inputs.item import Item
 from democlass.tasks import Geometry
 from hostile import endless_jpeg
 from processes import eventually, is_there, seconds_used, state_of
@@ -33,7 +35,7 @@ sys.path.insert(0, {str(REPOSITORY / "src")!r})
 from democlass.images import decode as images
 from democlass.images import worker
 read = images.read
-def strange(source, **options):
+def read_or_fail(source, **options):
     name = os.path.basename(source)
     if name == "crash.jpg":
         os.abort()
@@ -43,44 +45,71 @@ def strange(source, **options):
         library = ctypes.CDLL if name == "stuck.jpg" else ctypes.PyDLL
         library(None).sleep(600)
     return read(source, **options)
-images.read = strange
+images.read = read_or_fail
 time.sleep(float(os.environ.get("SLOW_START", 0)))
 worker.main(sys.argv[1], float(sys.argv[2]))
 """
-STRANGE = [sys.executable, "-c", CHILD]
-"""A child in which names stand for files that crash a decoder, and that no decoder ever finishes; `locked.jpg` holds
-the interpreter's lock meanwhile. How often these two were begun can be read off their length."""
+FAILING_CHILD = [sys.executable, "-c", CHILD]
+"""A child that fails for some file names: `crash.jpg` crashes it, `stuck.jpg` and `locked.jpg` are never finished.
+`locked.jpg` also holds the interpreter's lock. Each attempt to decode these two makes the file one byte longer."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def isolated() -> Iterator[Isolated]:
+    """Decodes in child processes, which the tests share."""
     with closing(Isolated(BOTH)) as decode:
         yield decode
 
 
 @pytest.fixture
-def strange() -> Iterator[Isolated]:
-    with closing(Isolated(BOTH, command=STRANGE, timeout=60)) as decode:
+def failing() -> Iterator[Isolated]:
+    """Decodes in child processes that fail for some file names."""
+    with closing(Isolated(BOTH, command=FAILING_CHILD, timeout=60)) as decode:
         yield decode
+
+
+@pytest.fixture(scope="module")
+def shared_photos(portrait: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "within").mkdir()
+    for number, name in enumerate(["a.jpg", "b.jpg", "c.png", "within/f.jpg"]):
+        portrait.crop((0, 40 * number, 300, 40 * number + 250)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def photos(shared_photos: Path, tmp_path: Path) -> Path:
+    """A folder of small photos that a test may change."""
+    return Path(shutil.copytree(shared_photos, tmp_path / "photos"))
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real JPEG that takes minutes to decode."""
+    path = tmp_path_factory.mktemp("endless") / "endless.jpg"
+    endless_jpeg(path)
+    return path
 
 
 @pytest.fixture
 def stuck(photos: Path) -> Path:
+    """A file that the children of `failing` never finish."""
     (photos / "stuck.jpg").touch()
     return photos / "stuck.jpg"
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "c.png"])
-def test_pixels_are_the_same(name: str, isolated: Isolated, photos: Path) -> None:
-    for geometry, pixels in BOTH(photos / name).items():
-        assert np.array_equal(isolated(photos / name)[geometry], pixels)
+def test_pixels_are_the_same(name: str, isolated: Isolated, shared_photos: Path) -> None:
+    (expected,), (face,) = BOTH(shared_photos / name), isolated(shared_photos / name)
+    for geometry, pixels in expected.items():
+        assert np.array_equal(face[geometry], pixels)
 
 
-def test_a_square_image_travels_once_and_serves_both_geometries(isolated: Isolated, photos: Path) -> None:
+def test_square_image_has_the_same_pixels_for_both_geometries(isolated: Isolated, photos: Path) -> None:
     Image.linear_gradient("L").save(photos / "square.png")
-    answer = isolated(photos / "square.png")
-    assert np.array_equal(answer[Geometry.SQUASH], answer[Geometry.CENTRE_CROP])
-    assert np.array_equal(answer[Geometry.SQUASH], BOTH(photos / "square.png")[Geometry.SQUASH])
+    (pixels,) = isolated(photos / "square.png")
+    assert np.array_equal(pixels[Geometry.SQUASH], pixels[Geometry.CENTRE_CROP])
+    assert np.array_equal(pixels[Geometry.SQUASH], BOTH(photos / "square.png")[0][Geometry.SQUASH])
 
 
 def test_errors_are_the_same(isolated: Isolated, tmp_path: Path) -> None:
@@ -93,113 +122,115 @@ def test_errors_are_the_same(isolated: Isolated, tmp_path: Path) -> None:
         assert (str(there.value), there.value.reason) == (str(here.value), here.value.reason)
 
 
-def test_an_encoded_image_is_sent_to_a_child_too(isolated: Isolated, photos: Path) -> None:
-    content = (photos / "a.jpg").read_bytes()
-    assert np.array_equal(isolated(content)[Geometry.SQUASH], BOTH(content)[Geometry.SQUASH])
+def test_encoded_image_is_decoded_in_a_child(isolated: Isolated, shared_photos: Path) -> None:
+    content = (shared_photos / "a.jpg").read_bytes()
+    assert np.array_equal(isolated(content)[0][Geometry.SQUASH], BOTH(content)[0][Geometry.SQUASH])
     assert len(isolated.pids) == 1
     with pytest.raises(ImageError, match="truncated"):
         isolated(content[:5000])
 
 
-def test_what_is_decoded_already_is_cut_here(isolated: Isolated, portrait: Image.Image) -> None:
-    assert np.array_equal(isolated(portrait)[Geometry.SQUASH], BOTH(portrait)[Geometry.SQUASH])
-    assert isolated.pids == []
+def test_decoded_image_needs_no_child(portrait: Image.Image) -> None:
+    with closing(Isolated(BOTH)) as decode:
+        assert np.array_equal(decode(portrait)[0][Geometry.SQUASH], BOTH(portrait)[0][Geometry.SQUASH])
+        assert decode.pids == []
 
 
-def test_settings_reach_the_child(photos: Path) -> None:
-    decoding = Decoding((Geometry.SQUASH,), max_pixels=10)
-    with closing(Isolated(decoding)) as decode, pytest.raises(ImageError, match="too many pixels"):
-        decode(photos / "a.jpg")
-
-
-def test_pillows_own_limit_is_raised_in_the_child_too(tmp_path: Path) -> None:
-    Image.new("1", (14_000, 13_000)).save(tmp_path / "large.png")  # Pillow's own limit is 179 million
+def test_pixel_limit_applies_in_the_child(tmp_path: Path) -> None:
+    Image.new("1", (14_000, 13_000)).save(tmp_path / "large.png")  # above Pillow's own limit of 179 million
+    Image.new("1", (20_000, 10_001)).save(tmp_path / "larger.png")
     with closing(Isolated(Decoding((Geometry.SQUASH,), max_pixels=200_000_000))) as decode:
-        assert decode(tmp_path / "large.png")[Geometry.SQUASH].shape == (224, 224, 3)
+        assert decode(tmp_path / "large.png")[0][Geometry.SQUASH].shape == (224, 224, 3)
+        with pytest.raises(ImageError, match="too many pixels"):
+            decode(tmp_path / "larger.png")
 
 
-def test_a_child_that_is_killed_while_idle_is_replaced(isolated: Isolated, photos: Path) -> None:
-    isolated.start(3)
-    before = isolated(photos / "a.jpg")
-    killed = isolated.pids
-    for child in killed:
-        os.kill(child, signal.SIGKILL)
-    eventually(lambda: not any(map(is_there, killed)))
-    assert np.array_equal(isolated(photos / "a.jpg")[Geometry.SQUASH], before[Geometry.SQUASH])
-    assert not set(isolated.pids) & set(killed)
+def test_idle_child_that_is_killed_is_replaced(shared_photos: Path) -> None:
+    with closing(Isolated(BOTH)) as decode:
+        decode.start(2)
+        before = decode(shared_photos / "a.jpg")
+        killed = decode.pids
+        for child in killed:
+            os.kill(child, signal.SIGKILL)
+        eventually(lambda: not any(map(is_there, killed)))
+        assert np.array_equal(decode(shared_photos / "a.jpg")[0][Geometry.SQUASH], before[0][Geometry.SQUASH])
+        assert not set(decode.pids) & set(killed)
 
 
-def test_a_file_that_crashes_the_decoder_is_an_error_and_the_others_are_read(strange: Isolated, photos: Path) -> None:
+def test_file_that_crashes_the_decoder_is_an_error_and_others_are_decoded(failing: Isolated, photos: Path) -> None:
     (photos / "crash.jpg").touch()
     names = [str(photos / name) for name in ("a.jpg", "crash.jpg", "b.jpg", "crash.jpg", "c.png")]
-    answers = [pixels for _, pixels in load(names, strange, workers=2, ahead=4)]
-    reasons = [answer.reason if isinstance(answer, ImageError) else None for answer in answers]
+    results = [pixels for _, pixels in load(map(Item.of, names), failing, workers=2, ahead=4)]
+    reasons = [result.reason if isinstance(result, ImageError) else None for result in results]
     assert reasons == [None, "the decoder crashed", None, "the decoder crashed", None]
 
 
-def test_a_file_that_takes_too_long_is_an_error_and_is_not_tried_again(photos: Path, tmp_path: Path) -> None:
-    endless_jpeg(photos / "endless.jpg")
-    with closing(Isolated(BOTH, timeout=1)) as decode:
-        decode(photos / "a.jpg")
+def test_file_that_takes_too_long_is_an_error(endless: Path, shared_photos: Path) -> None:
+    with closing(Isolated(BOTH, timeout=0.5)) as decode:
+        decode(shared_photos / "a.jpg")
         (child,) = decode.pids
-        with pytest.raises(ImageError, match=r"^timed out: decoding took more than 1 s"):
-            decode(photos / "endless.jpg")
+        with pytest.raises(ImageError, match=r"^timed out: decoding took more than 0\.5 s"):
+            decode(endless)
         assert not is_there(child) and decode.pids == []
-        assert decode((photos / "a.jpg").read_bytes())
+        assert decode((shared_photos / "a.jpg").read_bytes())
         with pytest.raises(ImageError, match="timed out"):
-            decode((photos / "endless.jpg").read_bytes())
+            decode(endless.read_bytes())
 
 
-def test_what_times_out_is_begun_once(stuck: Path) -> None:
-    with closing(Isolated(BOTH, command=STRANGE, timeout=0.2)) as decode, pytest.raises(ImageError, match="timed out"):
+def test_file_that_timed_out_is_not_tried_again(stuck: Path) -> None:
+    with (
+        closing(Isolated(BOTH, command=FAILING_CHILD, timeout=0.2)) as decode,
+        pytest.raises(ImageError, match="timed out"),
+    ):
         decode(stuck)
     assert stuck.read_bytes() == b"!"
 
 
-def test_the_start_of_a_child_does_not_count(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLOW_START", "3")
-    with closing(Isolated(BOTH, command=STRANGE, timeout=2.5)) as decode:
-        assert decode(photos / "a.jpg")
+def test_time_limit_does_not_include_the_start_of_a_child(shared_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLOW_START", "1.1")
+    with closing(Isolated(BOTH, command=FAILING_CHILD, timeout=1)) as decode:
+        assert decode(shared_photos / "a.jpg")
 
 
-def test_time_in_which_the_program_is_stopped_does_not_count() -> None:
-    """As by Ctrl-Z."""
+def test_time_limit_does_not_include_time_in_which_the_program_is_stopped() -> None:
+    """Ctrl-Z stops a program."""
     code = (
         f"import socket, sys; sys.path.insert(0, {str(REPOSITORY / 'src')!r})\n"
-        "from democlass.images.messages import TimeLimit, receive\n"
-        "limit = TimeLimit(1000)\n"
+        "from democlass.images import messages\n"
+        "messages._MAX_WAIT = 0.1\n"
+        "limit = messages.TimeLimit(1000)\n"
         "print('waiting', flush=True)\n"
-        "receive(socket.socket(fileno=0), 0, limit)\n"
-        "print(limit.left)"
+        "messages.receive(socket.socket(fileno=0), 0, limit)\n"
+        "print(limit.remaining)"
     )
-    here, there = socket.socketpair()
+    ours, theirs = socket.socketpair()
     with (
-        here,
-        there,
-        subprocess.Popen([sys.executable, "-c", code], stdin=there.fileno(), stdout=subprocess.PIPE) as waiting,
+        ours,
+        theirs,
+        subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno(), stdout=subprocess.PIPE) as waiting,
     ):
         assert waiting.stdout is not None and waiting.stdout.readline()
         eventually(lambda: state_of(waiting.pid) == "S")
         waiting.send_signal(signal.SIGSTOP)
-        time.sleep(3)
-        send(here, READY, b"")
+        time.sleep(1.5)
+        send(ours, READY, b"")
         waiting.send_signal(signal.SIGCONT)
-        assert float(waiting.stdout.read()) > 1000 - 3
+        assert float(waiting.stdout.read()) > 1000 - 1.5
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
-def test_a_time_limit_that_is_none_is_refused(timeout: float) -> None:
+def test_invalid_time_limit_is_refused(timeout: float) -> None:
     with pytest.raises(UsageError, match="time limit"):
         Isolated(BOTH, timeout=timeout)
 
 
-def test_a_cancellation_ends_its_own_calls_and_no_others(strange: Isolated, stuck: Path, photos: Path) -> None:
+def test_cancellation_ends_only_its_own_calls(failing: Isolated, stuck: Path, photos: Path) -> None:
     ours, other = Cancellation(), Cancellation()
     ended: list[str] = []
 
     def wait(name: str, cancellation: Cancellation) -> None:
         with pytest.raises(CancelledError):
-            strange(stuck, cancellation)
+            failing(stuck, cancellation)
         ended.append(name)
 
     calls = [("ours", ours), ("ours", ours), ("other", other)]
@@ -210,37 +241,37 @@ def test_a_cancellation_ends_its_own_calls_and_no_others(strange: Isolated, stuc
     ours.cancel()
     for thread in threads[:2]:
         thread.join()
-    assert ended == ["ours", "ours"] and len(strange.pids) == 1
-    with pytest.raises(CancelledError):  # what comes later
-        strange(photos / "a.jpg", ours)
-    assert strange(photos / "a.jpg", Cancellation())
+    assert ended == ["ours", "ours"] and len(failing.pids) == 1
+    with pytest.raises(CancelledError):  # a later call
+        failing(photos / "a.jpg", ours)
+    assert failing(photos / "a.jpg", Cancellation())
     other.cancel()
     threads[2].join()
 
 
-def test_closing_ends_all_calls_and_children_at_once(strange: Isolated, stuck: Path, photos: Path) -> None:
+def test_close_ends_all_calls_and_children(failing: Isolated, stuck: Path, photos: Path) -> None:
     def wait() -> None:
         with pytest.raises(CancelledError):
-            list(load([stuck] * 6, strange, workers=2, ahead=3))
+            list(load([Item.of(stuck)] * 6, failing, workers=2, ahead=3))
 
     waiting = threading.Thread(target=wait)
     waiting.start()
     eventually(lambda: stuck.read_bytes() == b"!!")
-    children = strange.pids
-    strange.close()
+    children = failing.pids
+    failing.close()
     assert len(children) == 2 and not any(map(is_there, children))
     waiting.join()
-    for late in (lambda: strange(photos / "a.jpg"), lambda: strange.start(1)):
+    for late in (lambda: failing(photos / "a.jpg"), lambda: failing.start(1)):
         with pytest.raises(CancelledError):
             late()
-    assert strange.pids == []
+    assert failing.pids == []
 
 
-def test_a_loader_that_is_closed_does_not_wait_for_its_decoders(strange: Isolated, stuck: Path, photos: Path) -> None:
+def test_closed_loader_does_not_wait_for_its_decoders(failing: Isolated, stuck: Path, photos: Path) -> None:
     cancellation = Cancellation()
     stream = load(
-        [photos / "a.jpg", *[stuck] * 6],
-        lambda source: strange(source, cancellation),
+        map(Item.of, [photos / "a.jpg", *[stuck] * 6]),
+        lambda source: failing(source, cancellation),
         workers=2,
         ahead=3,
         cancel=cancellation.cancel,
@@ -248,42 +279,42 @@ def test_a_loader_that_is_closed_does_not_wait_for_its_decoders(strange: Isolate
     next(stream)
     eventually(lambda: stuck.read_bytes() == b"!!")
     stream.close()
-    assert strange.pids == []
+    assert failing.pids == []
 
 
 @pytest.mark.parametrize(
-    "said",
+    "output",
     ["b'R' + b'\\xff' * 8", "b'R' + bytes(8) + b'P' + b'\\xff' * 8", "b'R' + bytes(8) + b'E\\2' + bytes(7) + b'xx'"],
 )
-def test_a_child_that_a_hostile_file_has_taken_over_can_say_what_it_likes(said: str, photos: Path) -> None:
-    command = [sys.executable, "-c", f"import os, time; os.write(1, {said}); time.sleep(600)"]
+def test_invalid_responses_of_a_child_are_errors(output: str, shared_photos: Path) -> None:
+    command = [sys.executable, "-c", f"import os, time; os.write(1, {output}); time.sleep(600)"]
     with (
         closing(Isolated(BOTH, command=command)) as decode,
         pytest.raises(DemoclassError, match=r"decoder crashed|start"),
     ):
-        decode(photos / "a.jpg")
+        decode(shared_photos / "a.jpg")
 
 
-def test_children_that_can_not_start_are_not_taken_for_bad_images(photos: Path) -> None:
+def test_error_if_no_child_can_start_is_not_an_image_error(shared_photos: Path) -> None:
     for command in ([sys.executable, "-c", "raise SystemExit(1)"], ["/no/such/program"]):
         with closing(Isolated(BOTH, command=command)) as decode, pytest.raises(DemoclassError) as raised:
-            decode(photos / "a.jpg")
+            decode(shared_photos / "a.jpg")
         assert not isinstance(raised.value, ImageError)
 
 
-def test_relative_names_are_those_of_the_current_folder(
-    isolated: Isolated, photos: Path, monkeypatch: pytest.MonkeyPatch
+def test_relative_names_are_relative_to_the_current_folder(
+    isolated: Isolated, shared_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(photos)
+    monkeypatch.chdir(shared_photos)
     assert isolated("a.jpg")
-    monkeypatch.chdir(photos / "within")
+    monkeypatch.chdir(shared_photos / "within")
     assert isolated("f.jpg")
     with pytest.raises(ImageError, match="no such file"):
         isolated("a.jpg")
 
 
 def test_nothing_is_imported_from_the_current_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by the working children: a file there that is imported leaves a mark."""
+    """Each file in the folder creates the file `mark` when it is imported by a child."""
     for name in ("encodings", "json", "os", "PIL", "numpy", "simplejpeg", "sitecustomize", "olefile", "democlass"):
         (photos / f"{name}.py").write_text(f"open({str(photos / 'mark')!r}, 'a').write({name!r})")
     monkeypatch.chdir(photos)
@@ -300,75 +331,75 @@ import os, sys, threading
 sys.path[:0] = [{str(REPOSITORY / "src")!r}]
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import load
+from democlass.inputs.item import Item
 from democlass.tasks import Geometry
 decode = Isolated(Decoding((Geometry.SQUASH,)), command=[sys.executable, "-c", {CHILD!r}])
-def say(*words): print(*words, flush=True)
+def report(*words): print(*words, flush=True)
 """
 
 
 def start_parent(code: str, *words: object) -> subprocess.Popen[bytes]:
-    """Run a program that has children, and which says their numbers on the first line."""
+    """Start a program that decodes in children. Its first line of output has their process ids."""
     return subprocess.Popen(
         [sys.executable, "-c", PARENT + code, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
-def first_line(process: subprocess.Popen[bytes]) -> list[int]:
+def pids_of_children(process: subprocess.Popen[bytes]) -> list[int]:
     assert process.stdout is not None
     return [int(word) for word in process.stdout.readline().split()]
 
 
 @pytest.mark.parametrize("name", ["stuck.jpg", "locked.jpg", "endless.jpg"])
-def test_children_end_with_a_parent_that_is_killed_whatever_they_do(name: str, photos: Path) -> None:
-    file = photos / name
-    if name == "endless.jpg":
-        endless_jpeg(file)
-    else:
-        file.touch()
-    whole = file.stat().st_size
+def test_children_end_when_their_parent_is_killed(name: str, endless: Path, photos: Path) -> None:
+    file = endless if name == "endless.jpg" else photos / name
+    file.touch()
+    size = file.stat().st_size
     code = """
 decode(sys.argv[1])
 threading.Thread(target=decode, args=(sys.argv[2],)).start()
-say(*decode.pids)
+report(*decode.pids)
 threading.Event().wait()
 """
     with start_parent(code, photos / "a.jpg", file) as parent:
-        (child,) = first_line(parent)
-        eventually(lambda: file.stat().st_size > whole or seconds_used(child) > 1)
+        (child,) = pids_of_children(parent)
+        before = seconds_used(child)
+        eventually(lambda: file.stat().st_size > size or seconds_used(child) > before + 0.3)
         parent.kill()
     eventually(lambda: not is_there(child))
 
 
-def test_a_program_that_ends_with_a_run_unfinished_does_not_wait_for_it(stuck: Path, photos: Path) -> None:
+def test_program_that_ends_during_a_run_does_not_wait_for_it(stuck: Path, photos: Path) -> None:
     code = """
 cancellation = Cancellation()
-stream = load([sys.argv[1], *[sys.argv[2]] * 9], lambda name: decode(name, cancellation), workers=2, ahead=9)
+items = map(Item.of, [sys.argv[1], *[sys.argv[2]] * 9])
+stream = load(items, lambda name: decode(name, cancellation), workers=2, ahead=9)
 next(stream)
-say(*decode.pids)
+report(*decode.pids)
 while os.path.getsize(sys.argv[2]) < 2: pass
-raise ValueError("of the program")
+raise ValueError("an error of the program")
 """
     with start_parent(code, photos / "a.jpg", stuck) as parent:
-        children = first_line(parent)
-        _, said = parent.communicate(timeout=50)  # a timeout would take 60 s
-    assert parent.returncode == 1 and b"ValueError: of the program" in said
+        children = pids_of_children(parent)
+        _, errors = parent.communicate(timeout=50)  # the time limit for decoding is 60 s
+    assert parent.returncode == 1 and b"ValueError: an error of the program" in errors
     eventually(lambda: not any(map(is_there, children)))
 
 
-def test_a_forked_process_has_children_of_its_own(photos: Path) -> None:
+def test_forked_process_has_its_own_children(photos: Path) -> None:
     code = """
-before = decode(sys.argv[1])[Geometry.SQUASH]
+before = decode(sys.argv[1])[0][Geometry.SQUASH]
 ours = decode.pids
 if os.fork() == 0:
-    assert (decode(sys.argv[1])[Geometry.SQUASH] == before).all()
-    say(*ours, *decode.pids)
+    assert (decode(sys.argv[1])[0][Geometry.SQUASH] == before).all()
+    report(*ours, *decode.pids)
     sys.exit()
 assert os.wait()[1] == 0
-assert (decode(sys.argv[1])[Geometry.SQUASH] == before).all() and decode.pids == ours
+assert (decode(sys.argv[1])[0][Geometry.SQUASH] == before).all() and decode.pids == ours
 """
     with start_parent(code, photos / "a.jpg") as parent:
-        one, other = first_line(parent)
-        _, said = parent.communicate(timeout=60)
-    assert parent.returncode == 0, said.decode()
+        one, other = pids_of_children(parent)
+        _, errors = parent.communicate(timeout=60)
+    assert parent.returncode == 0, errors.decode()
     assert one != other
     eventually(lambda: not is_there(one) and not is_there(other))

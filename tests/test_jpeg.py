@@ -1,4 +1,4 @@
-"""The faster decoder: Pillow's pixels, and Pillow's verdict on whatever is not plain."""
+"""The fast JPEG decoder: same pixels as Pillow, and Pillow decodes the images that it does not support."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def encoded(image: Image.Image, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def decode(content: bytes, least_side: int | None = None) -> Image.Image | None:
+def decode(content: bytes, min_side: int | None = None) -> Image.Image | None:
     stream = io.BytesIO(content)
     with Image.open(stream) as header:
-        return jpeg.decode(stream, header, least_side)
+        return jpeg.decode(stream, header, min_side)
 
 
-def assert_as_pillow(content: bytes) -> None:
-    """Assert that the faster decoder takes the image, with Pillow's pixels."""
+def assert_same_as_pillow(content: bytes) -> None:
+    """Assert that the fast decoder supports the image, and that its pixels are Pillow's."""
     decoded = decode(content)
     assert decoded is not None
     with Image.open(io.BytesIO(content)) as image:
@@ -43,45 +43,45 @@ SIZES = [(224, 224), (640, 480), (333, 501), (17, 9), (2, 3), (1, 1)]
     [{}, {"progressive": True}, {"keep_rgb": True}, {"restart_marker_blocks": 3}, {"optimize": True}, {"quality": 10},
      {"quality": 100, "progressive": True}],
 )  # fmt: skip
-def test_pixels_are_pillows(size: tuple[int, int], options: dict[str, Any], portrait: Image.Image) -> None:
-    assert_as_pillow(encoded(portrait.resize(size), **options))
+def test_same_pixels_as_pillow(size: tuple[int, int], options: dict[str, Any], portrait: Image.Image) -> None:
+    assert_same_as_pillow(encoded(portrait.resize(size), **options))
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411", "Gray"])
-def test_pixels_are_pillows_whatever_the_subsampling(
+def test_same_pixels_as_pillow_for_all_subsamplings(
     size: tuple[int, int], subsampling: str, portrait: Image.Image
 ) -> None:
     grey = subsampling == "Gray"
     pixels = np.array(portrait.resize(size).convert("L" if grey else "RGB")).reshape(size[1], size[0], -1)
     colours = "GRAY" if grey else "RGB"
-    assert_as_pillow(simplejpeg.encode_jpeg(pixels, 80, colours, colorsubsampling=subsampling))
+    assert_same_as_pillow(simplejpeg.encode_jpeg(pixels, 80, colours, colorsubsampling=subsampling))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_pixels_are_pillows_where_later_scans_are_missing(mode: str, portrait: Image.Image) -> None:
+def test_same_pixels_as_pillow_if_later_scans_are_missing(mode: str, portrait: Image.Image) -> None:
     content = encoded(portrait.convert(mode), progressive=True)
     scans = [match.start() for match in re.finditer(b"\xff\xda\x00", content)]
     assert len(scans) > 3
     for scan in scans[1:]:
-        assert_as_pillow(content[:scan] + b"\xff\xd9")
+        assert_same_as_pillow(content[:scan] + b"\xff\xd9")
 
 
 @pytest.mark.parametrize("transform", [0, 1, 2])
 @pytest.mark.parametrize("keep_rgb", [True, False])
-def test_pixels_are_pillows_whatever_adobe_says_of_the_colours(
+def test_same_pixels_as_pillow_for_all_adobe_colour_transforms(
     transform: int, keep_rgb: bool, portrait: Image.Image
 ) -> None:
     content = encoded(portrait.resize((90, 60)), keep_rgb=keep_rgb)
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64" + bytes(4) + bytes([transform])
-    for variant in (content[:2] + adobe + content[2:], content[:2] + adobe + content[20:]):  # with JFIF, and without
+    for variant in (content[:2] + adobe + content[2:], content[:2] + adobe + content[20:]):  # with and without JFIF
         ours = decode(variant)
         if ours is not None:
-            assert_as_pillow(variant)
+            assert_same_as_pillow(variant)
     assert decode(content[:2] + adobe + content[2:]) is not None
 
 
-def test_an_image_keeps_its_pixels_when_the_next_one_is_decoded(portrait: Image.Image) -> None:
+def test_image_keeps_its_pixels_when_the_next_one_is_decoded(portrait: Image.Image) -> None:
     first = decode(encoded(portrait))
     assert first is not None
     before = np.asarray(first).copy()
@@ -89,15 +89,15 @@ def test_an_image_keeps_its_pixels_when_the_next_one_is_decoded(portrait: Image.
     assert np.array_equal(np.asarray(first), before)
 
 
-def test_memory_is_decoded_into_again_once_its_image_is_gone(portrait: Image.Image) -> None:
+def test_memory_is_reused_after_its_image_is_deleted(portrait: Image.Image) -> None:
     first = decode(encoded(portrait))
-    memory = jpeg._scratch._kept
+    memory = jpeg._buffer._kept
     del first
     second = decode(encoded(portrait))
-    assert second is not None and jpeg._scratch._kept is memory
+    assert second is not None and jpeg._buffer._kept is memory
 
 
-def test_what_is_not_plain_is_left_to_pillow(portrait: Image.Image) -> None:
+def test_unsupported_images_are_left_to_pillow(portrait: Image.Image) -> None:
     assert decode(encoded(portrait.convert("CMYK"))) is None
     assert decode(encoded(portrait)[:9000]) is None
     stream = io.BytesIO()
@@ -106,13 +106,13 @@ def test_what_is_not_plain_is_left_to_pillow(portrait: Image.Image) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "least", "expected"),
+    ("size", "min_side", "expected"),
     [((4032, 3024), 448, (1008, 756)), ((3024, 4032), 448, (756, 1008)), ((640, 480), 448, (640, 480)),
      ((300, 200), 448, (300, 200)), ((900, 900), 448, (450, 450)), ((894, 894), 448, (894, 894)),
      ((4031, 3023), 336, (504, 378))],
 )  # fmt: skip
-def test_sides_are_halved_while_the_shorter_stays_long_enough(
-    size: tuple[int, int], least: int, expected: tuple[int, int]
+def test_large_images_are_decoded_at_a_reduced_scale(
+    size: tuple[int, int], min_side: int, expected: tuple[int, int]
 ) -> None:
-    decoded = decode(encoded(Image.new("RGB", size)), least)
+    decoded = decode(encoded(Image.new("RGB", size)), min_side)
     assert decoded is not None and decoded.size == expected

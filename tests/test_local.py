@@ -1,26 +1,23 @@
-"""What is found in files, folders, patterns and on standard input."""
+"""Images are found in files, folders and patterns, and by names on standard input."""
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from democlass.errors import UsageError
-from democlass.inputs.local import Walk, find, read_names
+from democlass.inputs.item import Item
+from democlass.inputs.local import Walk, find
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with images, other things, and hidden ones; the current folder."""
+    """A folder with images, other files and hidden files, inside the current folder."""
     for name in [
         "b.jpg",
         "a.JPEG",
@@ -40,10 +37,14 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(sources: Sequence[str], walk: Walk = Walk(), skipped: Counter[str] | None = None) -> list[str]:
-    return list(find(sources, walk, Counter() if skipped is None else skipped))
+    return names_of(find(sources, walk, Counter() if skipped is None else skipped))
 
 
-def test_a_folder_is_searched_to_the_bottom_in_the_order_of_sort(tree: Path) -> None:
+def names_of(items: Iterable[Item]) -> list[str]:
+    return [str(item.name) for item in items]
+
+
+def test_folder_is_searched_recursively_in_the_order_of_sort(tree: Path) -> None:
     names = found(["photos"])
     assert names == ["photos/a.JPEG", "photos/a/1.png", "photos/a/deep/3.webp", "photos/a0.jpg", "photos/b.jpg"]
     ordered = subprocess.run(
@@ -52,14 +53,14 @@ def test_a_folder_is_searched_to_the_bottom_in_the_order_of_sort(tree: Path) -> 
     assert ordered.stdout.decode().split() == names
 
 
-def test_what_a_folder_holds_besides_images_is_counted(tree: Path) -> None:
+def test_skipped_files_are_counted_by_reason(tree: Path) -> None:
     os.mkfifo(tree / "pipe.jpg")
     skipped: Counter[str] = Counter()
     found(["photos"], Walk(), skipped)
     assert skipped == {"not named like an image": 2, "hidden": 2, "not a regular file": 1}
 
 
-def test_a_folder_named_like_an_image_is_searched_not_read(tree: Path) -> None:
+def test_folder_named_like_an_image_is_searched(tree: Path) -> None:
     (tree / "x.jpg").mkdir()
     (tree / "x.jpg" / "in.png").touch()
     assert "photos/x.jpg/in.png" in found(["photos"])
@@ -77,11 +78,11 @@ def test_a_folder_named_like_an_image_is_searched_not_read(tree: Path) -> None:
         (Walk(exclude=("*.jpg", "a/deep/*")), ["a.JPEG", "a/1.png"]),
     ],
 )
-def test_ways_to_search(tree: Path, walk: Walk, expected: list[str]) -> None:
+def test_search_options(tree: Path, walk: Walk, expected: list[str]) -> None:
     assert found(["photos"], walk) == [f"photos/{name}" for name in expected]
 
 
-def test_loops_of_links_end_and_every_folder_is_searched_once(tree: Path) -> None:
+def test_symlinked_folders_are_searched_once(tree: Path) -> None:
     (tree / "a" / "up").symlink_to(tree)
     (tree / "self").symlink_to("self")
     (tree / "again").symlink_to(tree / "a")
@@ -89,17 +90,17 @@ def test_loops_of_links_end_and_every_folder_is_searched_once(tree: Path) -> Non
     assert len(names) == len({Path(name).resolve() for name in names}) == 5
 
 
-def test_a_link_to_an_image_is_an_image_and_a_broken_one_is_not_lost(tree: Path) -> None:
+def test_symlinked_images_and_broken_links_are_yielded(tree: Path) -> None:
     (tree / "link.jpg").symlink_to(tree / "b.jpg")
     (tree / "broken.jpg").symlink_to("nowhere")
     assert {"photos/link.jpg", "photos/broken.jpg"} <= set(found(["photos"]))
 
 
-def test_what_is_named_is_yielded_whatever_it_is_in_the_order_given(tree: Path) -> None:
+def test_every_given_path_is_yielded_in_the_given_order(tree: Path) -> None:
     assert found(["photos/z.txt", "missing.jpg", "/dev/null"]) == ["photos/z.txt", "missing.jpg", "/dev/null"]
 
 
-def test_a_folder_that_cannot_be_listed_is_not_lost(
+def test_folder_that_cannot_be_listed_is_yielded(
     tree: Path, unprivileged: Callable[[], AbstractContextManager[None]]
 ) -> None:
     (tree / "a").chmod(0)
@@ -109,21 +110,21 @@ def test_a_folder_that_cannot_be_listed_is_not_lost(
     assert "photos/a" in names and "photos/a/1.png" not in names
 
 
-def test_patterns_the_shell_did_not_expand(tree: Path) -> None:
+def test_patterns_are_expanded(tree: Path) -> None:
     assert found(["photos/*.jpg"]) == ["photos/a0.jpg", "photos/b.jpg"]
     assert found(["photos/**/*.webp"]) == ["photos/a/deep/3.webp"]
     assert found(["photos/**"]) == found(["photos"])
 
 
-def test_a_pattern_that_matches_nothing_says_so_and_is_a_row(tree: Path) -> None:
-    said: list[str] = []
+def test_pattern_without_matches_is_yielded_with_a_warning(tree: Path) -> None:
+    warnings: list[str] = []
     sources = ["photos/*.gif", "photos/z.txt", "none.jpg", "photos/*.jpg"]
-    names = list(find(sources, Walk(), Counter(), warn=said.append))
+    names = names_of(find(sources, Walk(), Counter(), warn=warnings.append))
     assert names == ["photos/*.gif", "photos/z.txt", "none.jpg", "photos/a0.jpg", "photos/b.jpg"]
-    assert said == ["photos/*.gif matches nothing"]
+    assert warnings == ["no file matches photos/*.gif"]
 
 
-def test_a_file_whose_name_looks_like_a_pattern_is_itself(tree: Path) -> None:
+def test_existing_file_named_like_a_pattern_is_not_expanded(tree: Path) -> None:
     (tree / "[b].jpg").touch()
     assert found(["photos/[b].jpg"]) == ["photos/[b].jpg"]
 
@@ -139,26 +140,26 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tree: Path) -> None:
         ("photos", "phot*"),
     ],
 )
-def test_a_folder_is_searched_once_over_all_sources(sources: Sequence[str], tree: Path) -> None:
+def test_folder_is_searched_once_for_all_sources(sources: Sequence[str], tree: Path) -> None:
     Path("link").symlink_to("photos")
     skipped: Counter[str] = Counter()
     assert found(sources, Walk(), skipped) == found(["photos"])
     assert skipped == {"not named like an image": 2, "hidden": 2}
 
 
-def test_a_folder_within_comes_first_where_it_is_named_first(tree: Path) -> None:
+def test_subfolder_that_is_given_first_comes_first(tree: Path) -> None:
     assert found(["photos/a", "photos"]) == [
         *("photos/a/1.png", "photos/a/deep/3.webp", "photos/a.JPEG", "photos/a0.jpg", "photos/b.jpg")
     ]
 
 
-def test_a_file_is_a_row_each_time_it_is_named(tree: Path) -> None:
+def test_file_is_yielded_each_time_it_is_given(tree: Path) -> None:
     assert found(["photos/b.jpg", "photos/b.jpg"]) == ["photos/b.jpg"] * 2
     assert found(["photos", "photos/b.jpg"]) == [*found(["photos"]), "photos/b.jpg"]
 
 
-def test_a_folder_named_within_another_gets_what_patterns_left_out_there(tree: Path) -> None:
-    """Patterns are held against the path below the folder given, so they may take other files the second time."""
+def test_given_subfolder_yields_files_that_patterns_skipped_before(tree: Path) -> None:
+    """Patterns match the path relative to the given folder, so they may match other files the second time."""
     skipped: Counter[str] = Counter()
     names = found(["photos", "photos/a"], Walk(exclude=("a/*",)), skipped)
     assert names == ["photos/a.JPEG", "photos/a0.jpg", "photos/b.jpg", "photos/a/1.png", "photos/a/deep/3.webp"]
@@ -168,34 +169,6 @@ def test_a_folder_named_within_another_gets_what_patterns_left_out_there(tree: P
     assert found(["photos", "photos/a", "photos"], included) == found(["photos"], included)
 
 
-def test_names_on_standard_input_stand_where_the_dash_stands(tree: Path) -> None:
-    names = find(["photos/b.jpg", "-", "photos/b.jpg"], Walk(), Counter(), read_stdin=lambda: ["x", "y"])
-    assert list(names) == ["photos/b.jpg", "x", "y", "photos/b.jpg"]
-
-
-@given(st.lists(st.binary(min_size=1).filter(lambda name: b"\0" not in name)))
-def test_names_ended_by_nul_come_back_byte_for_byte(names: list[bytes]) -> None:
-    stream = io.BytesIO(b"".join(name + b"\0" for name in names))
-    assert [os.fsencode(name) for name in read_names(stream, null=True)] == names
-
-
-def test_names_one_a_line_the_last_line_feed_may_be_missing() -> None:
-    assert list(read_names(io.BytesIO(b"a b.jpg\n\n-c.jpg\nd.jpg"))) == ["a b.jpg", "-c.jpg", "d.jpg"]
-
-
-def test_a_list_made_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("odd.jpg\r").touch()
-    assert list(read_names(io.BytesIO(b"a.jpg\r\nodd.jpg\r\n"))) == ["a.jpg", "odd.jpg\r"]
-
-
-def test_nul_bytes_without_null_are_told_what_to_give() -> None:
-    with pytest.raises(UsageError, match="--null"):
-        list(read_names(io.BytesIO(b"a.jpg\0b.jpg\0")))
-
-
-def test_a_name_is_not_held_back_until_the_list_ends() -> None:
-    read, write = os.pipe()
-    with os.fdopen(read, "rb") as stream, os.fdopen(write, "wb", buffering=0) as producer:
-        producer.write(b"first.jpg\n")
-        assert next(read_names(stream)) == "first.jpg"
+def test_names_on_standard_input_replace_the_dash(tree: Path) -> None:
+    items = find(["photos/b.jpg", "-", "photos/b.jpg"], Walk(), Counter(), read_stdin=lambda: map(Item.of, "xy"))
+    assert names_of(items) == ["photos/b.jpg", "x", "y", "photos/b.jpg"]

@@ -16,7 +16,7 @@ from democlass.output.locks import open_locked
 def test_a_second_holder_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
     said: list[str] = []
     first = open_locked(tmp_path / "log", said.append)
-    with pytest.raises(OutputError, match=r"another run holds .*log: wait until it ends"):
+    with pytest.raises(OutputError, match=r"another run is writing .*log: wait until it ends"):
         open_locked(tmp_path / "log", said.append)
     os.close(first)
     os.close(open_locked(tmp_path / "log", said.append))
@@ -52,7 +52,7 @@ def test_what_a_held_lock_is_answered_with(code: int, tmp_path: Path, monkeypatc
 
 def test_a_pipe_of_that_name_is_refused_without_waiting_for_a_reader(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
-    with pytest.raises(OutputError, match="no regular file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         open_locked(tmp_path / "log", lambda _: None)
     with pytest.raises(OutputError, match=r"can't write .*: Is a directory"):
         open_locked(tmp_path, lambda _: None)

@@ -19,7 +19,7 @@ from democlass.output.formats import FORMATS
 from democlass.output.paths import read_rows
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import Output
+from democlass.output.single import FileSink
 from democlass.results import Prediction
 from democlass.tasks import TASKS
 from synthetic import OVERWRITE, RESUME, RETRY, beside, predict, record, run
@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(*sources: str) -> list[str]:
-    return list(find(sources, Walk(), Counter()))
+    return [str(item.name) for item in find(sources, Walk(), Counter())]
 
 
 def rows(out: Path) -> list[Prediction]:
@@ -85,7 +85,7 @@ def test_names_are_relative_to_where_each_run_was_started(here: Path, monkeypatc
     assert run(out, found("../photos", "photos"), RESUME, new=record("csv", ["../photos", "photos"]), warn=said.append)[
         0
     ] == ["photos/a.jpg"]
-    assert said == [f"names in the rows so far are relative to {here}, in new rows to {other}"]
+    assert said == [f"paths in existing rows are relative to {here}, in new rows to {other}"]
     monkeypatch.chdir(here)
     assert run(out, found("photos", "other/photos"), RESUME)[0] == []
     assert [entry["rows_before"] for entry in said_of(out)["runs"]] == [0, 5]
@@ -156,7 +156,7 @@ def test_an_output_that_may_or_may_not_be_wanted_is_kept(here: Path) -> None:
     Path(f"{out}.partial").unlink()
     os.utime(out)  # so it is not surely the file that was to be overwritten
     before = out.read_bytes()
-    with pytest.raises(OutputError, match=r"may or may not have them: move .* away and give --resume"):
+    with pytest.raises(OutputError, match=r"may or may not have them: move .* away and --resume"):
         run(out, NAMES, RESUME)
     assert out.read_bytes() == before
     out.rename(here / "away.csv")
@@ -175,11 +175,11 @@ def test_a_log_that_lost_rows_is_told_of_where_nothing_else_has_them(here: Path)
 
 def test_what_is_put_in_the_place_of_the_output_meanwhile_is_not_overwritten(here: Path) -> None:
     out = here / "r.csv"
-    with closing(Output(out, FORMATS["csv"], RESUME)) as output:
+    with closing(FileSink(out, FORMATS["csv"], RESUME)) as output:
         output.begin(record("csv"))
         output.write(predict("a.jpg"))
         out.write_text("another's")
-        with pytest.raises(WriteError, match="was not there when the run began"):
+        with pytest.raises(WriteError, match="was created by something else during the run"):
             output.finish(Counter())
     assert out.read_text() == "another's"
     out.rename(here / "away")

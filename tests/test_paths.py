@@ -15,7 +15,7 @@ import pytest
 from democlass.errors import OutputError, WriteError
 from democlass.output.formats import FORMATS
 from democlass.output.paths import read_rows
-from democlass.output.single import Output, WriteMode, refuse_odd_place
+from democlass.output.single import FileSink, WriteMode, refuse_odd_place
 from democlass.tasks import TASKS
 from synthetic import OVERWRITE, RESUME, predict, record, run
 
@@ -63,7 +63,7 @@ def test_the_longest_name_is_written_and_a_longer_one_is_refused_first(tmp_path:
     longest = os.pathconf(tmp_path, "PC_NAME_MAX") - len(".run.json.new")
     run(tmp_path / ("é" * (longest // 2 - 2) + ".csv"), NAMES)
     for length in (longest + 1, 247, 255, 300, 5000):
-        with pytest.raises(OutputError, match=f"too long.* a name of at most {longest} bytes"):
+        with pytest.raises(OutputError, match=f"too long.* use at most {longest} bytes"):
             refuse_odd_place(tmp_path / ("x" * (length - 4) + ".csv"))
     assert len(os.listdir(tmp_path)) == 2
 
@@ -72,7 +72,7 @@ def test_the_longest_name_is_written_and_a_longer_one_is_refused_first(tmp_path:
 def test_a_folder_in_the_place_of_a_file_beside_is_refused_first(suffix: str, tmp_path: Path) -> None:
     (tmp_path / f"r.csv{suffix}").mkdir()
     with pytest.raises(OutputError, match=f"r.csv{suffix} is a folder"):
-        Output(tmp_path / "r.csv", FORMATS["csv"], WriteMode())
+        FileSink(tmp_path / "r.csv", FORMATS["csv"], WriteMode())
 
 
 DAMAGED = {
@@ -98,7 +98,7 @@ def test_an_output_changed_by_hand_is_refused_in_one_line_and_left(suffix: str, 
     whole = out.read_bytes()
     damaged = content.replace(b"{whole}", whole).replace(b"{cut}", whole[:-20])
     out.write_bytes(damaged)
-    with pytest.raises(OutputError, match=r"not as it was written: after row \d comes something else") as caught:
+    with pytest.raises(OutputError, match=r"was changed or damaged after row \d") as caught:
         run(out, NAMES, RESUME)
     assert "\n" not in str(caught.value)
     assert out.read_bytes() == damaged
@@ -124,9 +124,9 @@ def test_a_full_disk_while_rows_are_taken_over_is_told_as_such(tmp_path: Path) -
 
 def test_a_record_of_an_unknown_format_of_rows_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
-    with closing(Output(out, FORMATS["csv"], WriteMode())) as output:
+    with closing(FileSink(out, FORMATS["csv"], WriteMode())) as output:
         output.begin(record("xlsx"))
         output.write(predict("a.jpg"))
         output.finish(Counter())
-    with pytest.raises(OutputError, match="names a format 'xlsx'"):
+    with pytest.raises(OutputError, match="unknown format 'xlsx'"):
         run(out, NAMES, RESUME)

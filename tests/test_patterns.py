@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import environment
-from democlass.inputs.patterns import expand, is_pattern, is_there
+from democlass.inputs.patterns import exists, expand, is_pattern
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# `glob` is what shells do; where the meaning differs on purpose there is a test of its own.
+# Python's glob behaves like shells. Intended differences have tests of their own.
 @pytest.mark.parametrize(
     "pattern",
     [
@@ -37,35 +37,35 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         *("d/.*", "d/.g*/*.jpg", "d/*/", "./d//*.jpg", "{here}/d/**/*.jpg", "d/../e/*", "nowhere/*.jpg", "d/a.jpg/*"),
     ],
 )
-def test_a_pattern_matches_what_a_shell_matches(pattern: str, tree: Path) -> None:
+def test_patterns_match_like_in_a_shell(pattern: str, tree: Path) -> None:
     pattern = pattern.format(here=tree)
     expected = {os.path.normpath(name) for name in glob.glob(pattern, recursive=True)}
     found = list(expand(pattern))
     assert {os.path.normpath(name) for name in found} == expected
     assert len(found) == len(expected) and found == sorted(found, key=os.fsencode)
-    assert is_there(pattern) == bool(expected)
+    assert exists(pattern) == bool(expected)
 
 
-def test_a_pattern_is_no_name(tree: Path) -> None:
+def test_names_of_existing_files_are_not_patterns(tree: Path) -> None:
     assert is_pattern("d/*.jpg") and is_pattern("d/[a].jpg")
     assert not is_pattern("d/[b].jpg") and not is_pattern("d/a.jpg") and not is_pattern("none.jpg")
 
 
-def test_a_part_that_is_a_name_as_it_stands_is_that_name(tree: Path) -> None:
+def test_part_that_is_an_exact_name_means_that_name(tree: Path) -> None:
     assert list(expand("d/[2020] a/*.jpg")) == ["d/[2020] a/p.jpg"]
     assert list(expand("*/[b].jpg")) == ["d/[b].jpg"]
     (tree / "d" / "[b].jpg").unlink()
     assert list(expand("*/[b].jpg")) == ["d/b.jpg"]
 
 
-def test_any_folders_at_the_end_are_the_folders_alone(tree: Path) -> None:
-    """Their images come from searching them, each once, and what is no image is skipped."""
+def test_two_stars_at_the_end_match_only_folders(tree: Path) -> None:
+    """The folders are then searched for images."""
     assert list(expand("d/**")) == ["d", "d/1", "d/1/2", "d/1/2/3", "d/10", "d/[2020] a"]
     assert "." in list(expand("**"))
-    assert list(expand("nowhere/**")) == [] and not is_there("nowhere/**")
+    assert list(expand("nowhere/**")) == [] and not exists("nowhere/**")
 
 
-def test_links_that_lead_back_end_and_lead_to_each_folder_once(tree: Path) -> None:
+def test_symlinked_folders_are_visited_once(tree: Path) -> None:
     (tree / "d" / "up").symlink_to(tree)
     (tree / "d" / "self").symlink_to("self")
     (tree / "d" / "broken.jpg").symlink_to("nowhere")
@@ -74,7 +74,7 @@ def test_links_that_lead_back_end_and_lead_to_each_folder_once(tree: Path) -> No
     assert "d/broken.jpg" in names
 
 
-def test_a_folder_that_cannot_be_listed_is_not_lost(
+def test_folder_that_cannot_be_listed_is_yielded(
     tree: Path, unprivileged: Callable[[], AbstractContextManager[None]]
 ) -> None:
     (tree / "d" / "1").chmod(0)
@@ -84,8 +84,8 @@ def test_a_folder_that_cannot_be_listed_is_not_lost(
     assert "d/1" in names and "d/1/c.jpg" not in names and "d/10/c.jpg" in names
 
 
-def test_more_folders_within_each_other_than_calls_may_be(tmp_path: Path) -> None:
-    """The limit is lowered, since a thousand folders take seconds; some paths are longer than a system call takes."""
+def test_folders_nested_deeper_than_the_recursion_limit(tmp_path: Path) -> None:
+    """The limit is lowered because creating a thousand folders takes seconds. Some paths exceed PATH_MAX."""
     code = """
 import os, sys
 from collections import Counter
@@ -101,12 +101,12 @@ for names in (find(["."], Walk(), Counter()), expand("**/*.jpg")):
     names = list(names)
     print(sum(name.endswith("x.jpg") for name in names), sum(not name.endswith("x.jpg") for name in names))
 """
-    for depth, name, least, rest in ((200, "d", 200, 0), (180, "a-longer-name-of-a-folder", 100, 1)):
+    for depth, name, min_images, other_rows in ((200, "d", 200, 0), (180, "a-longer-name-of-a-folder", 100, 1)):
         start = tmp_path / name
         start.mkdir()
         words = [sys.executable, "-c", code, str(depth), name, str(start)]
         result = subprocess.run(words, cwd=start, env=environment(), capture_output=True, text=True)
-        subprocess.run(["rm", "-rf", start], check=True)  # shutil.rmtree does not get there
+        subprocess.run(["rm", "-rf", start], check=True)  # shutil.rmtree fails at this depth
         assert result.returncode == 0, result.stderr[-1000:]
         found = [tuple(map(int, line.split())) for line in result.stdout.splitlines()]
-        assert len(found) == 2 and all(images >= least and others == rest for images, others in found), found
+        assert len(found) == 2 and all(images >= min_images and others == other_rows for images, others in found), found

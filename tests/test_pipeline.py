@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,49 +14,74 @@ from PIL import Image
 
 from conftest import environment, save_tiny_weights, tiny_tasks
 from democlass.classifier import Classifier
+from democlass.inputs.item import Item
 from democlass.inputs.local import Walk, find
+from democlass.output.record import RunRecord
 from democlass.output.tally import Tally
 from democlass.pipeline import run
 from democlass.results import Prediction
 
 
+class ListSink:
+    """Keeps predictions in memory."""
+
+    def __init__(self) -> None:
+        self.written: list[Prediction] = []
+
+    def begin(self, record: RunRecord) -> None: ...
+
+    def remaining(self, items: Iterable[Item]) -> Iterator[Item]:
+        return iter(items)
+
+    def write(self, prediction: Prediction) -> None:
+        self.written.append(prediction)
+
+    def finish(self, skipped: Counter[str]) -> Tally:
+        return Tally()
+
+    def close(self) -> None: ...
+
+
+class FullSink(ListSink):
+    def write(self, prediction: Prediction) -> None:
+        raise OSError("full")
+
+
 def test_a_row_is_counted_and_shown_only_once_it_is_written(tiny: Callable[..., Classifier], photos: Path) -> None:
     (photos / "bad.jpg").touch()
     names = [str(name) for name in sorted(photos.glob("*.*"))]
-    written: list[Prediction] = []
-    tally = Tally()
+    sink, tally = ListSink(), Tally()
+    written = sink.written
 
     def watch(prediction: Prediction) -> None:
         assert written[-1] is prediction
         assert tally.classified + tally.unreadable.total() == len(written)
 
-    run(names, tiny(batch_size=2), written.append, tally, watch)
+    run(map(Item.of, names), tiny(batch_size=2), sink, tally, watch)
     assert [each.path for each in written] == names
     assert tally.as_dict() == {"rows": 6, "classified": 5, "unreadable": {"empty file": 1}}
 
 
 def test_what_vanishes_between_walk_and_read_is_a_row(tiny: Callable[..., Classifier], photos: Path) -> None:
-    def walked() -> Iterator[str]:
-        for name in find([str(photos)], Walk(), Counter()):
-            if name.endswith("b.jpg"):
-                Path(name).unlink()
-            yield name
+    def walked() -> Iterator[Item]:
+        for item in find([str(photos)], Walk(), Counter()):
+            if str(item.name).endswith("b.jpg"):
+                Path(str(item.name)).unlink()
+            yield item
 
-    written: list[Prediction] = []
-    names = list(find([str(photos)], Walk(), Counter()))
-    run(walked(), tiny(), written.append, Tally())
+    sink = ListSink()
+    written = sink.written
+    names = [item.name for item in find([str(photos)], Walk(), Counter())]
+    run(walked(), tiny(), sink, Tally())
     assert [each.path for each in written] == names
     assert [each.path for each in written if each.error] == [str(photos / "b.jpg")]
     assert all(each.error.startswith("no such file") for each in written if each.error)
 
 
 def test_a_write_that_fails_ends_the_run(tiny: Callable[..., Classifier], photos: Path) -> None:
-    def full(_: Prediction) -> None:
-        raise OSError("full")
-
     tally = Tally()
     with pytest.raises(OSError, match="full"):
-        run([str(photos / "a.jpg")] * 9, tiny(), full, tally)
+        run([Item.of(photos / "a.jpg")] * 9, tiny(), FullSink(), tally)
     assert tally.classified == 0
 
 
@@ -67,9 +92,10 @@ from contextlib import closing
 from pathlib import Path
 from conftest import tiny_tasks
 from democlass.classifier import Classifier
-from democlass.output.single import WriteMode, Output
+from democlass.output.single import FileSink, WriteMode
 from democlass.pipeline import run
 from democlass.output.record import RunRecord
+from democlass.inputs.item import ItemList
 from democlass.inputs.local import Walk, find
 from democlass.output.tally import Tally
 from democlass.output.formats import FORMATS
@@ -77,10 +103,10 @@ from democlass.output.formats import FORMATS
 folder, weights, out = map(Path, sys.argv[1:])
 tasks = tiny_tasks()
 classifier = Classifier.load(weights=weights, tasks=tasks, device="cpu")
-with closing(Output(out, FORMATS[out.suffix[1:]], WriteMode(), tasks)) as output:
-    names = list(find([str(folder)], Walk(), Counter()))
-    output.begin(RunRecord.of(classifier, out.suffix[1:]))
-    run(output.remaining(names), classifier, output.write, Tally())
+with closing(FileSink(out, FORMATS[out.suffix[1:]], WriteMode(), tasks)) as output:
+    items = ItemList(find([str(folder)], Walk(), Counter()))
+    output.begin(RunRecord.of(classifier.networks, classifier.settings, out.suffix[1:]))
+    run(output.remaining(items), classifier, output, Tally())
     print(output.finish(Counter()).classified, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -1,4 +1,4 @@
-"""What a run says of itself: time left while it goes on, and labels counted at its end."""
+"""The progress of a run and its summary: time left, and counts of labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GENDERS, RACES = TASKS[0].labels, TASKS[1].labels
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0.2, "almost done"),
         (20, "about 20 s left"),
@@ -33,11 +33,11 @@ GENDERS, RACES = TASKS[0].labels, TASKS[1].labels
         (7500, "about 2 h 5 min left"),
     ],
 )
-def test_time_left_is_in_the_unit_that_fits(seconds: float, said: str) -> None:
-    assert time_left(seconds) == said
+def test_time_left_has_a_suitable_unit(seconds: float, text: str) -> None:
+    assert time_left(seconds) == text
 
 
-def test_no_line_of_a_run_or_a_training_says_0_minutes() -> None:
+def test_no_progress_line_reads_0_minutes() -> None:
     images = Progress(10, shown=False)
     images._rows, images._started = 9, time.monotonic() - 180
     assert images._line().endswith("9 of 10 images, 0.0 images/s, about 20 s left")
@@ -48,17 +48,17 @@ def test_no_line_of_a_run_or_a_training_says_0_minutes() -> None:
 
 
 def tally(*labels: tuple[str, str]) -> Tally:
-    counted = Tally()
+    result = Tally()
     for pair in labels:
         outcomes = {task.name: Outcome(label, {label: 1.0}) for task, label in zip(TASKS, pair, strict=True)}
-        counted.add(Prediction("a.jpg", outcomes))
-    counted.add(Prediction("b.jpg", error="truncated: copy it again"))
-    return counted
+        result.add(Prediction.of_image("a.jpg", outcomes))
+    result.add(Prediction("b.jpg", error="truncated: copy it again"))
+    return result
 
 
 def test_labels_are_counted_in_pairs() -> None:
-    counted = tally(("Female", "White"), ("Female", "White"), ("Male", "Latino_Hispanic"))
-    assert list(count_table(counted.labels)) == [
+    pairs = tally(("Female", "White"), ("Female", "White"), ("Male", "Latino_Hispanic"))
+    assert list(count_table(pairs.labels)) == [
         "                 perceived gender",
         "perceived race   Female  Male  total",
         "Asian                 0     0      0",
@@ -79,7 +79,7 @@ def test_uncertain_labels_have_a_row_and_a_column() -> None:
     assert lines[-1].split() == ["total", "1", "0", "1", "2"]
 
 
-def test_many_images_fit_50_columns() -> None:
+def test_the_table_of_many_images_fits_50_columns() -> None:
     certain: dict[tuple[str, ...], int] = dict.fromkeys(product(GENDERS, RACES), 1_000_000)
     uncertain: dict[tuple[str, ...], int] = dict.fromkeys(product((*GENDERS, UNCERTAIN), (*RACES, UNCERTAIN)), 10_000)
     for counts in (certain, uncertain):
@@ -88,25 +88,25 @@ def test_many_images_fit_50_columns() -> None:
         assert all(re.search(rf"^{label} +[\d,]+ ", "\n".join(lines), re.MULTILINE) for label in RACES)
 
 
-def test_a_third_task_has_a_table_of_its_own() -> None:
+def test_a_third_task_gets_its_own_table() -> None:
     third = Task("age", "perceived age", ("young", "old"), TASKS[0].geometry, TASKS[0].network, "age.pth")
     lines = list(count_table({("Male", "White", "old"): 3}, (*TASKS, third)))
     assert "perceived race   Female  Male  total" in lines and "perceived age  Female  Male  total" in lines
     assert "old                 0     3      3" in lines
 
 
-def test_counting_takes_no_memory_for_more_images() -> None:
+def test_memory_use_does_not_grow_with_the_number_of_images() -> None:
     assert len(tally(*[("Female", "White")] * 1000).labels) == 1
 
 
 def test_a_summary_counts_the_labels_of_all_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    now, whole = tally(("Female", "White")), tally(("Female", "White"), ("Male", "Asian"))
-    summarise(now, whole, Counter(), 1.0, Path("r.csv"), Path("failed.csv"))
-    said = capsys.readouterr().err
-    assert re.search(r"^total +1 +1 +2$", said, re.MULTILINE)
-    assert said.endswith("rows        r.csv\nrecord      r.csv.run.json\nerrors      failed.csv\n")
+    this_run, whole = tally(("Female", "White")), tally(("Female", "White"), ("Male", "Asian"))
+    summarise(this_run, whole, Counter(), 1.0, Path("r.csv"), Path("failed.csv"))
+    text = capsys.readouterr().err
+    assert re.search(r"^total +1 +1 +2$", text, re.MULTILINE)
+    assert text.endswith("rows        r.csv\nrecord      r.csv.run.json\nerrors      failed.csv\n")
 
 
-def test_a_summary_of_errors_alone_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_summary_without_classified_images_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     summarise(tally(), tally(), Counter(), 1.0, None)
     assert "perceived" not in capsys.readouterr().err

@@ -20,7 +20,8 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.fixture
 def record(tiny: Callable[..., Classifier]) -> RunRecord:
-    return RunRecord.of(tiny(batch_size=4, min_confidence=0.5), "csv")
+    classifier = tiny(batch_size=4, min_confidence=0.5)
+    return RunRecord.of(classifier.networks, classifier.settings, "csv")
 
 
 def test_it_holds_all_that_numbers_depend_on(record: RunRecord) -> None:
@@ -73,21 +74,21 @@ DAMAGED: list[tuple[Any, str]] = [
     ([], "it is not a record of a run"),
     (5, "it is not a record of a run"),
     ({}, "format is missing"),
-    ({"state": "odd"}, "state is not what a run writes"),
-    ({"format": None}, "format is not what"),
-    ({"checkpoints": [1]}, "checkpoints is not what"),
-    ({"checkpoints": {"gender": 1}}, "checkpoints is not what"),
-    ({"options": {}}, "options is not what"),
-    ({"options": {"batch_size": "8"}}, "options is not what"),
-    ({"options": {"batch_size": 0}}, "options is not what"),
-    ({"runs": []}, "runs is not what"),
+    ({"state": "odd"}, "state has a value that no run writes"),
+    ({"format": None}, "format has a value"),
+    ({"checkpoints": [1]}, "checkpoints has a value"),
+    ({"checkpoints": {"gender": 1}}, "checkpoints has a value"),
+    ({"options": {}}, "options has a value"),
+    ({"options": {"batch_size": "8"}}, "options has a value"),
+    ({"options": {"batch_size": 0}}, "options has a value"),
+    ({"runs": []}, "runs has a value"),
     ({"runs": [[]]}, r"runs\[0\] is not an object"),
     ({"runs": [{"started": "x", "versions": {}}]}, r"runs\[0\].threads is missing"),
-    ({"runs": [{"started": "x", "versions": {}, "threads": 0}]}, r"runs\[0\].threads is not what"),
-    ({"runs": [{"started": "x", "versions": {}, "threads": 10**9}]}, r"runs\[0\].threads is not what"),
-    ({"runs": [{"started": "x", "versions": {}, "threads": 1, "folder": "x"}]}, r"runs\[0\].folder is not what"),
-    ({"log_bytes": -1}, "log_bytes is not what"),
-    ({"replaces": [1]}, "replaces is not what"),
+    ({"runs": [{"started": "x", "versions": {}, "threads": 0}]}, r"runs\[0\].threads has a value"),
+    ({"runs": [{"started": "x", "versions": {}, "threads": 10**9}]}, r"runs\[0\].threads has a value"),
+    ({"runs": [{"started": "x", "versions": {}, "threads": 1, "folder": "x"}]}, r"runs\[0\].folder has a value"),
+    ({"log_bytes": -1}, "log_bytes has a value"),
+    ({"replaces": [1]}, "replaces has a value"),
     ({"record_format": "2"}, "record_format is not a number"),
     ({"record_format": True}, "record_format is not a number"),
 ]
@@ -102,7 +103,7 @@ def test_a_damaged_record_is_one_line_that_says_what_to_do(
     if isinstance(change, dict) and change:
         change = whole | change
     (tmp_path / "r.json").write_text(change if isinstance(change, str) else json.dumps(change))
-    with pytest.raises(OutputError, match=f"{what}.*Put back a copy of it, or --overwrite begins again") as caught:
+    with pytest.raises(OutputError, match=f"{what}.*Restore a copy of it, or --overwrite begins again") as caught:
         RunRecord.read(tmp_path / "r.json")
     assert "\n" not in str(caught.value) and "RunRecord" not in str(caught.value)
 
@@ -133,7 +134,7 @@ def test_a_record_of_a_newer_format_is_refused(record: RunRecord, tmp_path: Path
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
-        with pytest.raises(OutputError, match="no regular file"):
+        with pytest.raises(OutputError, match="not a regular file"):
             RunRecord.read(tmp_path / name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 
@@ -9,13 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from democlass.results import Outcome, Prediction, columns, from_document, from_row, to_document, to_frame, to_row
+from democlass.results import (
+    Face,
+    Outcome,
+    Prediction,
+    columns,
+    from_document,
+    from_row,
+    to_document,
+    to_frame,
+    to_rows,
+)
 
 GENDER = Outcome.choose({"Female": 0.92, "Male": 0.08})
 RACE = Outcome.choose(
     {"Asian": 0.15, "Black": 0.05, "Indian": 0.70, "Latino_Hispanic": 0.05, "Middle_Eastern": 0.03, "White": 0.02}
 )
-OK = Prediction("a.jpg", {"gender": GENDER, "race": RACE})
+OK = Prediction.of_image("a.jpg", {"gender": GENDER, "race": RACE})
 ERROR = Prediction("b.jpg", error="truncated: copy it again")
 
 
@@ -62,9 +73,9 @@ def test_the_flat_shape() -> None:
         "race_Middle_Eastern",
         "race_White",
     ]
-    row = to_row(OK)
+    (row,) = to_rows(OK)
     assert (row["race"], row["race_confidence"], row["race_White"]) == ("Indian", 0.70, 0.02)
-    assert to_row(ERROR) == {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}
+    assert to_rows(ERROR) == [{"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}]
 
 
 def test_the_reason_is_what_stands_before_the_advice() -> None:
@@ -78,14 +89,39 @@ def predictions() -> st.SearchStrategy[Prediction]:
 
     both = st.fixed_dictionaries({"gender": outcome(["Female", "Male"]), "race": outcome(list(RACE.probabilities))})
     paths = st.binary(min_size=1).map(os.fsdecode)
-    ok = st.builds(Prediction, paths, both)
-    return ok | st.builds(Prediction, paths, st.just({}), st.text(min_size=1))
+    ok = st.builds(Prediction.of_image, paths, both)
+    return ok | st.builds(Prediction, paths, st.just(()), st.text(min_size=1))
 
 
 @given(predictions())
 def test_both_shapes_can_be_read_back(prediction: Prediction) -> None:
     assert from_document(to_document(prediction, decimals=None)) == prediction
-    assert from_row(to_row(prediction)) == prediction
+    assert [from_row(row) for row in to_rows(prediction)] == [prediction]
+
+
+LEFT = Face({"gender": GENDER, "race": RACE}, (1.0, 2.5, 30.0, 40.0), 0.75)
+GROUP = Prediction("group.jpg", (LEFT, Face(LEFT.outcomes, (50.0, 2.0, 31.0, 41.0), 0.5)))
+
+
+@pytest.mark.parametrize("faces", [(), (LEFT,), GROUP.faces])
+def test_json_keeps_every_face_with_its_box_and_score(faces: tuple[Face, ...]) -> None:
+    prediction = Prediction("group.jpg", faces)
+    document = json.loads(json.dumps(to_document(prediction, decimals=None)))
+    assert len(document["faces"]) == len(faces)
+    assert from_document(document) == prediction
+
+
+def test_flat_rows_are_one_for_each_face() -> None:
+    assert [row["path"] for row in to_rows(GROUP)] == ["group.jpg", "group.jpg"]
+    assert all(row["race"] == "Indian" for row in to_rows(GROUP))
+    assert len(to_rows(Prediction("landscape.jpg"))) == 1
+
+
+def test_outcomes_of_a_prediction_are_those_of_its_only_face() -> None:
+    assert OK.outcomes is OK.faces[0].outcomes
+    assert ERROR.outcomes == {}
+    with pytest.raises(ValueError, match=r"group.jpg has 2 faces"):
+        _ = GROUP.outcomes
 
 
 def test_rows_of_version_0_1_0_have_no_labels_and_get_the_most_probable_ones() -> None:

@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from democlass.classifier import Classifier
+from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
-from democlass.output.single import Output, WriteMode
+from democlass.output.single import FileSink, WriteMode
 from democlass.output.tally import Tally
 
 
 def run(out: Path, classifier: Classifier, names: list[Path], write_mode: WriteMode = WriteMode()) -> Tally:
     format_ = FORMATS[out.suffix[1:]]
-    with closing(Output(out, format_, write_mode)) as output:
-        output.begin(RunRecord.of(classifier, format_.name))
-        for prediction in classifier.classify(output.remaining(map(str, names))):
+    with closing(FileSink(out, format_, write_mode)) as output:
+        output.begin(RunRecord.of(classifier.networks, classifier.settings, format_.name))
+        for prediction in classifier.classify(output.remaining(map(Item.of, names))):
             output.write(prediction)
         return output.finish(Counter())
 

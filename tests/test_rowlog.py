@@ -24,7 +24,7 @@ def row(name: str, error: str | None = None) -> Prediction:
     even = {
         task.name: Outcome(task.labels[0], {label: 1 / len(task.labels) for label in task.labels}) for task in TASKS
     }
-    return Prediction(name, even)
+    return Prediction.of_image(name, even)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_row_in_the_middle_that_cannot_be_read_is_refused_and_can_be_cut_off(l
             list(again.rows())
         said = str(caught.value)
         assert "\n" not in said and f"truncate -s {start} " in said
-        subprocess.run(shlex.split(said.partition("read: ")[2].partition(" cuts")[0]), check=True)
+        subprocess.run(shlex.split(said.partition(f"{start}: ")[2].partition(" removes")[0]), check=True)
         assert list(again.rows()) == [row("a")]
 
 

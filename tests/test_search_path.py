@@ -1,7 +1,7 @@
-"""Nothing in the current folder, or in a folder that is classified, is ever imported: it holds files of strangers.
+"""No module is imported from the current folder or from a folder that is classified: they hold untrusted files.
 
-What Python itself imports before the first line of ours can't be helped: with an empty entry in PYTHONPATH all of its
-start, and under `-m` what `runpy` needs. Of these no traps are set, where a test goes there.
+Modules that Python imports before our first line are an exception: those of its start if PYTHONPATH has an empty entry,
+and those of `runpy` under `-m`. Tests of these cases leave them out.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from PIL import Image
 
 from conftest import EXAMPLES, REPOSITORY, environment
 
-# What Python imports before the first line of ours: by itself, in `runpy`, and in an installed script.
+# Modules that Python imports before our first line: at its start, in `runpy`, and in an installed script.
 _EARLY = {"encodings", "codecs", "io", "abc", "site", "os", "stat", "posixpath", "genericpath", "sitecustomize",
           "usercustomize", "importlib", "runpy", "types", "warnings", "operator", "keyword", "reprlib", "collections",
           "functools", "contextlib", "re", "enum", "copyreg"}  # fmt: skip
-_OTHERS = ["PIL", "accimage", "click", "defusedxml", "fastapi", "matplotlib", "numpy", "olefile", "pandas",
-           "pillow_heif", "rich", "simplejpeg", "sklearn", "torch", "torchmetrics", "torchvision", "tqdm", "triton",
-           "typer", "typing_extensions", "usercustomize", "uvicorn"]  # fmt: skip
+_OTHERS = ["PIL", "accimage", "annotated_doc", "click", "defusedxml", "fastapi", "matplotlib", "numpy", "olefile",
+           "pandas", "pillow_heif", "pydantic", "rich", "shellingham", "simplejpeg", "sklearn", "torch",
+           "torchmetrics", "torchvision", "tqdm", "triton", "typer", "typing_extensions", "usercustomize",
+           "uvicorn"]  # fmt: skip
 
 Trap = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def trap(tmp_path_factory: pytest.TempPathFactory) -> Trap:
-    """Make a folder with an image and many modules that leave a file `mark` where they are imported."""
+    """Make a folder with an image and many modules that write to a file `mark` when they are imported."""
 
     def make(*, sparing: set[str] = frozenset()) -> Path:  # type: ignore[assignment]
         folder = tmp_path_factory.mktemp("hostile")
@@ -49,7 +50,7 @@ def trap(tmp_path_factory: pytest.TempPathFactory) -> Trap:
 
 
 def run(folder: Path, *words: object, **env: str) -> str:
-    """Run something in the folder, and return what it left there."""
+    """Run a command in the folder, check that no trap was imported, and return its output."""
     done = subprocess.run(list(map(str, words)), cwd=folder, env=environment(**env), capture_output=True, timeout=300)
     mark = folder / "mark"
     assert not mark.exists(), mark.read_text()
@@ -59,7 +60,7 @@ def run(folder: Path, *words: object, **env: str) -> str:
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command as pip installs it."""
+    """The command, as pip installs it."""
     file = tmp_path_factory.mktemp("bin") / "classify"
     file.write_text(f"#!{sys.executable}\nimport re, sys\nfrom democlass.cli import main\nsys.exit(main())\n")
     file.chmod(0o755)
@@ -72,26 +73,38 @@ def test_the_command_imports_nothing_from_the_folder_that_it_classifies(trap: Tr
     assert rows == "" and (folder.parent / "rows.csv").read_text().count(",ok,") == 1
 
 
+@pytest.fixture(scope="module")
+def late_trap(trap: Trap) -> Path:
+    """A folder with traps for all modules but those that Python imports before our first line."""
+    return trap(sparing=_EARLY)
+
+
 @pytest.mark.parametrize("path", ["{source}:", ":{source}", ".:{source}", "{here}:{source}", "../{name}:{source}"])
-def test_whatever_pythonpath_says(path: str, trap: Trap, script: Path) -> None:
-    folder = trap(sparing=_EARLY)
-    python_path = path.format(source=REPOSITORY / "src", here=folder, name=folder.name)
-    assert '"status": "ok"' in run(folder, script, "a.jpg", PYTHONPATH=python_path)
+def test_no_entry_of_pythonpath_leads_to_the_current_folder(path: str, late_trap: Path, script: Path) -> None:
+    python_path = path.format(source=REPOSITORY / "src", here=late_trap, name=late_trap.name)
+    assert "PATH" in run(late_trap, script, "paths", "--help", PYTHONPATH=python_path)
+    code = "import sys, democlass.cli; print(*sys.path, sep='\\n')"
+    entries = run(late_trap, sys.executable, "-c", code, PYTHONPATH=python_path).splitlines()
+    assert entries and all(Path(entry).is_absolute() and Path(entry) != late_trap for entry in entries)
 
 
-def test_python_m_democlass(trap: Trap) -> None:
-    folder = trap(sparing=_EARLY)
-    assert '"status": "ok"' in run(folder, sys.executable, "-m", "democlass", "a.jpg")
+def test_an_image_is_classified_although_pythonpath_names_the_current_folder(late_trap: Path, script: Path) -> None:
+    python_path = f".:{REPOSITORY / 'src'}:"
+    assert '"status": "ok"' in run(late_trap, script, "a.jpg", PYTHONPATH=python_path)
 
 
-def test_evaluating_and_its_pictures(trap: Trap, script: Path) -> None:
+def test_python_m_democlass(late_trap: Path) -> None:
+    assert "PATH" in run(late_trap, sys.executable, "-m", "democlass", "paths", "--help")
+
+
+def test_an_evaluation_with_charts(trap: Trap, script: Path) -> None:
     folder = trap()
     run(folder, script, "evaluate", "labels.csv", "--html", "page.html", "--quiet")
     page = (folder / "page.html").read_text()
     assert "<svg" in page and "#ff0000" not in page
 
 
-def test_training_in_two_processes(trap: Trap, script: Path) -> None:
+def test_a_training_in_two_processes(trap: Trap, script: Path) -> None:
     folder = trap()
     lines = ["path,gender"]
     for number in range(12):
@@ -104,12 +117,12 @@ def test_training_in_two_processes(trap: Trap, script: Path) -> None:
     words = [script, "train", "gender", "labels.csv", "--choose", "choose.csv", "--out", "new.pth", *options]
     run(folder, *torchrun, *words, OMP_NUM_THREADS="1")
     assert (folder / "new.pth").exists()
-    if sys.version_info >= (3, 11):  # -P: before that, Python itself looks into the current folder
+    if sys.version_info >= (3, 11):  # before -P was added, Python itself looks into the current folder
         run(folder, sys.executable, "-P", "-m", "torch.distributed.run", *torchrun[1:], *words, "--overwrite")
 
 
 def test_the_folder_that_it_is_installed_in_can_be_the_current_one() -> None:
-    """There its own modules and its libraries are found, and last."""
+    """The program and its libraries are still found there, but last."""
     code = "import sys, democlass.cli; print(sys.path[-1])"
     source = REPOSITORY / "src"
     for path in (":", ".", str(source)):
@@ -117,13 +130,13 @@ def test_the_folder_that_it_is_installed_in_can_be_the_current_one() -> None:
     assert run(source, sys.executable, "-m", "democlass", "--version", PYTHONPATH="").startswith("democlass ")
 
 
-def test_what_the_command_starts_gets_a_safe_environment(tmp_path: Path) -> None:
+def test_child_processes_get_a_safe_environment(tmp_path: Path) -> None:
     code = "import os, democlass.cli; print(os.environ.get('PYTHONPATH'), os.environ['PYTHONSAFEPATH'])"
     source = str(REPOSITORY / "src")
     assert run(tmp_path, sys.executable, "-c", code, PYTHONPATH=f":{source}:lib").split() == [source, "1"]
 
 
-def test_the_current_folder_may_be_gone(tmp_path: Path) -> None:
+def test_the_current_folder_may_be_deleted(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     code = "import os, sys; os.rmdir(os.getcwd()); sys.argv[1:] = ['--version']; from democlass.cli import main; main()"
     assert run(tmp_path / "gone", sys.executable, "-c", code, PYTHONPATH=f"{REPOSITORY / 'src'}:").startswith(

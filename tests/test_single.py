@@ -13,9 +13,10 @@ import pytest
 
 from democlass.classifier import Classifier
 from democlass.errors import OutputError
+from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
-from democlass.output.single import Output, WriteMode
+from democlass.output.single import FileSink, WriteMode
 from democlass.results import Prediction
 from democlass.tasks import TASKS
 
@@ -42,11 +43,11 @@ def run(
     **record: object,
 ) -> list[str]:
     """Run as the command does, and return what was classified; or die after so many rows, as if killed."""
-    output = Output(out, FORMATS[out.suffix[1:]], write_mode)
+    output = FileSink(out, FORMATS[out.suffix[1:]], write_mode)
     try:
-        output.begin(replace(RunRecord.of(classifier, out.suffix[1:]), **record))  # type: ignore[arg-type]
+        output.begin(replace(RunRecord.of(classifier.networks, classifier.settings, out.suffix[1:]), **record))  # type: ignore[arg-type]
         done: list[str] = []
-        for prediction in classifier.classify(output.remaining(map(str, names))):
+        for prediction in classifier.classify(output.remaining(map(Item.of, names))):
             if len(done) == die_after:
                 return done
             output.write(prediction)
@@ -202,7 +203,7 @@ def test_resuming_under_other_circumstances_is_refused_saying_which(
     out: Path, classifier: Classifier, names: list[Path]
 ) -> None:
     run(out, classifier, names, die_after=1)
-    record = RunRecord.of(classifier, "csv")
+    record = RunRecord.of(classifier.networks, classifier.settings, "csv")
     other = {**record.checkpoints, "race": {**record.checkpoints["race"], "sha256": "0" * 64}}
     with pytest.raises(OutputError, match=r"race checkpoint's sha256: .* then, 000000000000… now"):
         run(out, classifier, names, RESUME, checkpoints=other)
@@ -248,6 +249,6 @@ def test_a_link_is_written_through(classifier: Classifier, names: list[Path], tm
 
 def test_odd_places_are_refused(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
-        Output(tmp_path, FORMATS["csv"], WriteMode())
-    with pytest.raises(OutputError, match="no folder"):
-        Output(tmp_path / "none" / "out.csv", FORMATS["csv"], WriteMode())
+        FileSink(tmp_path, FORMATS["csv"], WriteMode())
+    with pytest.raises(OutputError, match="does not exist"):
+        FileSink(tmp_path / "none" / "out.csv", FORMATS["csv"], WriteMode())

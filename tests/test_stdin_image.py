@@ -1,4 +1,4 @@
-"""`classify --stdin-image`: one image on standard input; and what is said of an image in the place of names."""
+"""`classify --stdin-image`: one image on standard input. Also: an image where a list of names is expected."""
 
 from __future__ import annotations
 
@@ -18,63 +18,65 @@ from democlass.errors import DemoclassError, UsageError
 
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 
-# Decoding in the process itself would end it.
-IN_A_CHILD = """
+# This program fails if it decodes an image in its own process.
+NO_DECODING_HERE = """
 import sys
 from democlass.cli import main
 from democlass.images.isolation import Decoding
-def refuse(*_): raise AssertionError("decoded here")
+def refuse(*_): raise AssertionError("decoded in the parent process")
 Decoding.__call__ = refuse
 main()
 """
 
 
-def test_the_row_of_an_image_is_that_of_its_file_and_it_is_decoded_in_a_child(classify: Run, tmp_path: Path) -> None:
-    (tmp_path / "main.py").write_text(IN_A_CHILD)
+def test_an_image_gets_the_same_row_as_its_file_and_is_decoded_in_a_child_process(
+    classify_here: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "main.py").write_text(NO_DECODING_HERE)
     with HOPPER.open("rb") as image:
         piped = subprocess.run(
             [sys.executable, "main.py", "-", "--stdin-image"],
             cwd=tmp_path, env=environment(), stdin=image, capture_output=True, timeout=120,
         )  # fmt: skip
-    named = classify(HOPPER)
+    named = classify_here(HOPPER)
     assert (piped.returncode, piped.stderr) == (0, b"")
     assert json.loads(piped.stdout) == json.loads(named.stdout) | {"path": "-"}
 
 
-def test_limits_are_those_of_files_and_an_image_that_is_refused_is_a_row(classify: Run, tmp_path: Path) -> None:
-    result = classify("--stdin-image", "--max-pixels", "1000", "--out", "r.jsonl", input=HOPPER.read_bytes())
+def test_an_image_over_a_limit_gets_an_error_row(classify_here: Run, tmp_path: Path) -> None:
+    result = classify_here("--stdin-image", "--max-pixels", "1000", "--out", "r.jsonl", input=HOPPER.read_bytes())
     assert result.returncode == 3 and result.stdout == b""
     row = json.loads((tmp_path / "r.jsonl").read_bytes())
     assert (row["path"], row["status"], row["error"].partition(":")[0]) == ("-", "error", "too many pixels")
 
 
-def test_bytes_without_an_end_are_refused() -> None:
-    with open("/dev/zero", "rb") as endless, pytest.raises(DemoclassError, match="has over 1,056,576 bytes"):
+def test_endless_input_is_refused() -> None:
+    with open("/dev/zero", "rb") as endless, pytest.raises(DemoclassError, match="over 1,056,576 bytes"):
         read_image(endless, max_pixels=1000)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["x.jpg"], "give no PATH, or only -"),
         (["-", "-"], "give no PATH, or only -"),
         (["--out", "r.csv", "--resume"], "--resume"),
     ],
 )
-def test_what_does_not_go_with_it_is_refused(words: list[str], said: str, classify: Run) -> None:
-    result = classify("--stdin-image", *words, input=b"")
-    assert result.returncode == 2 and said in result.stderr.decode() and result.stderr.count(b"\n") == 1
+def test_paths_and_resuming_are_refused(words: list[str], message: str, classify_here: Run) -> None:
+    result = classify_here("--stdin-image", *words, input=b"")
+    assert result.returncode == 2 and message in result.stderr.decode() and result.stderr.count(b"\n") == 1
 
 
-def test_an_image_in_the_place_of_names_says_what_to_do(classify: Run, tmp_path: Path) -> None:
-    said = b"standard input is an image (JPEG), not a list of names: use classify --stdin-image"
+def test_an_image_in_place_of_names_is_refused_with_advice(classify_here: Run, tmp_path: Path) -> None:
+    message = b"standard input is an image (JPEG), not a list of names: use classify --stdin-image"
     for words in (["--format", "table"], ["--out", "r.jsonl"]):
-        result = classify("-", *words, input=HOPPER.read_bytes())
-        assert result.returncode == 2 and result.stdout == b"" and said in result.stderr
+        result = classify_here("-", *words, input=HOPPER.read_bytes())
+        assert result.returncode == 2 and result.stdout == b"" and message in result.stderr
     assert os.listdir(tmp_path) == []
 
 
-def test_images_are_known_by_their_first_bytes_and_names_are_not_taken_for_them() -> None:
+def test_images_are_recognised_by_their_first_bytes_and_names_are_not() -> None:
     images = [
         HOPPER.read_bytes(),
         (EXAMPLES / "astronaut.png").read_bytes(),

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, without a reader, non-blocking or not UTF-8, with every command."""
+"""Standard streams that are closed, full, without a reader, non-blocking, or not UTF-8."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ HEAVY = [[str(HOPPER), "-f", "table"], [str(HOPPER), "-f", "parquet"], EVALUATE]
 
 
 def redirected(redirection: str, words: Sequence[str], cwd: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command as a shell does with redirections."""
+    """Run the command with redirections of a shell."""
     shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *command(*words)]
     return subprocess.run(shell, cwd=cwd, env=environment(**more), capture_output=True, timeout=120)
 
 
 def without_reader(words: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run the command with standard output a pipe whose reader is gone."""
+    """Run the command with a pipe as standard output whose reader has closed it."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -41,11 +41,13 @@ def without_reader(words: Sequence[str], cwd: Path) -> subprocess.CompletedProce
 
 @pytest.fixture(scope="module")
 def predictions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with labels and results for `classify evaluate`, which then needs no networks."""
+    """A folder with labels and predictions for `classify evaluate`, which then loads no networks."""
     folder = tmp_path_factory.mktemp("evaluated")
-    shares = {"gender": {"Female": 0.1, "Male": 0.9}, "race": {"Asian": 0.5, "Black": 0.1, "Indian": 0.1}}
-    shares["race"] |= {"Latino_Hispanic": 0.1, "Middle_Eastern": 0.1, "White": 0.1}
-    row = {"path": "a.jpg", "status": "ok"} | {f"{task}_probabilities": values for task, values in shares.items()}
+    probabilities = {"gender": {"Female": 0.1, "Male": 0.9}, "race": {"Asian": 0.5, "Black": 0.1, "Indian": 0.1}}
+    probabilities["race"] |= {"Latino_Hispanic": 0.1, "Middle_Eastern": 0.1, "White": 0.1}
+    row = {"path": "a.jpg", "status": "ok"} | {
+        f"{task}_probabilities": values for task, values in probabilities.items()
+    }
     (folder / "results.jsonl").write_text(json.dumps(row) + "\n")
     (folder / "labels.csv").write_text("path,gender,race\na.jpg,Male,Asian\n")
     (folder / "a.jpg").touch()
@@ -53,38 +55,38 @@ def predictions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)
-def test_a_full_disk_behind_standard_output_is_one_line(words: list[str], predictions: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(words: list[str], predictions: Path) -> None:
     result = redirected(">/dev/full", words, predictions)
-    assert (result.returncode, said(result)) == (1, f"classify: {FULL}\n")
+    assert (result.returncode, result.stderr.decode()) == (1, f"classify: {FULL}\n")
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], [str(HOPPER)], ["batch", str(HOPPER)]], ids=" ".join)
-def test_a_closed_standard_output_is_one_line(words: list[str], tmp_path: Path) -> None:
+def test_a_closed_standard_output_is_reported_in_one_line(words: list[str], tmp_path: Path) -> None:
     result = redirected(">&-", words, tmp_path)
     assert result.returncode == 1
-    assert said(result) == "classify: can't write to standard output: it is not open\n"
+    assert result.stderr.decode() == "classify: can't write to standard output: it is not open\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], *HEAVY], ids=" ".join)
-def test_a_reader_that_is_gone_ends_any_command_quietly(words: list[str], predictions: Path) -> None:
+def test_a_pipe_that_its_reader_closed_ends_the_command_without_a_message(words: list[str], predictions: Path) -> None:
     result = without_reader(words, predictions)
     assert (result.returncode, result.stderr) == (141, b"")
 
 
-def test_a_closed_standard_input_is_one_line(tmp_path: Path) -> None:
+def test_a_closed_standard_input_is_reported_in_one_line(tmp_path: Path) -> None:
     for words in (["-"], ["--stdin-image"]):
         result = redirected("<&-", words, tmp_path)
         assert (result.returncode, result.stdout) == (1, b"")
-        assert said(result) == "classify: can't read standard input: it is not open\n"
+        assert result.stderr.decode() == "classify: can't read standard input: it is not open\n"
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", ">&- 2>&-", ">/dev/full 2>/dev/full"])
-def test_an_exit_code_needs_no_standard_error(redirection: str, tmp_path: Path) -> None:
+def test_the_exit_code_does_not_depend_on_standard_error(redirection: str, tmp_path: Path) -> None:
     assert redirected(redirection, ["--nonsense"], tmp_path).returncode == 2
     assert redirected(redirection, ["batch", "nowhere"], tmp_path).returncode == 2
 
 
-def test_an_output_file_receives_rows_alone_where_all_streams_are_closed(tmp_path: Path) -> None:
+def test_an_output_file_gets_only_rows_if_all_streams_are_closed(tmp_path: Path) -> None:
     words = ["batch", str(HOPPER), "gone.jpg", "--out", "r.csv", "--errors", "failed.csv"]
     assert redirected("<&- >&- 2>&-", words, tmp_path).returncode == 3
     reason = '"no such file: it is not there, or no longer"'
@@ -95,7 +97,7 @@ def test_an_output_file_receives_rows_alone_where_all_streams_are_closed(tmp_pat
     assert sorted(os.listdir(tmp_path)) == ["failed.csv", "r.csv", "r.csv.run.json"]
 
 
-def test_no_file_that_is_opened_later_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
         "from democlass.cli.stdio import secure_streams\n"
@@ -108,13 +110,13 @@ def test_no_file_that_is_opened_later_gets_the_number_of_a_closed_stream(tmp_pat
     assert (tmp_path / "opened").read_text() == "3 True True True\n"
 
 
-def test_names_on_a_non_blocking_standard_input_are_waited_for() -> None:
+def test_a_non_blocking_standard_input_is_waited_for() -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     code = (
         "import sys\n"
         "from democlass.cli.stdio import secure_streams\n"
-        "from democlass.inputs.local import read_names\n"
+        "from democlass.inputs.stdin import read_names\n"
         "secure_streams()\n"
         "print('ready', flush=True)\n"
         "for name in read_names(sys.stdin.buffer): print(name, flush=True)\n"
@@ -126,7 +128,7 @@ def test_names_on_a_non_blocking_standard_input_are_waited_for() -> None:
         os.close(reader)
         assert process.stdout.readline() == b"ready\n"
         for name in (b"a.jpg\n", b"b.jpg\n"):
-            time.sleep(0.3)  # by then there is nothing to read, and no end either
+            time.sleep(0.3)  # by then the stream is empty, but not at its end
             os.write(writer, name)
             assert process.stdout.readline() == name
         os.close(writer)
@@ -162,8 +164,4 @@ def test_help_and_errors_on_streams_that_are_not_utf_8(env: dict[str, str], clas
     result = classify("--help", env=env)
     assert result.returncode == 0 and result.stdout.isascii() and result.stderr == b""
     wrong = classify("--nonsense-é", env=env)
-    assert wrong.returncode == 2 and wrong.stderr.isascii() and b"No such option" in wrong.stderr
-
-
-def said(result: subprocess.CompletedProcess[bytes]) -> str:
-    return result.stderr.decode()
+    assert wrong.returncode == 2 and wrong.stderr.isascii() and b"no such option" in wrong.stderr

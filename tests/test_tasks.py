@@ -1,4 +1,4 @@
-"""The task table is the one that users, checkpoints and documents count on."""
+"""The task table: labels, networks and geometries that users and checkpoints depend on."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def test_networks_and_geometries() -> None:
     assert (gender.geometry, race.geometry) == (Geometry.CENTRE_CROP, Geometry.SQUASH)
 
 
-def test_a_person_always_reads_perceived() -> None:
+def test_titles_say_perceived() -> None:
     assert [task.title for task in TASKS] == ["perceived gender", "perceived race"]

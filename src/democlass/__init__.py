@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from democlass.errors import OutputError as OutputError
     from democlass.errors import UsageError as UsageError
     from democlass.errors import WriteError as WriteError
+    from democlass.results import Face as Face
     from democlass.results import Outcome as Outcome
     from democlass.results import Prediction as Prediction
     from democlass.results import to_frame as to_frame
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "CancelledError": "errors",
@@ -31,6 +32,7 @@ _HOMES = {
     "Classifier": "classifier",
     "DemoclassError": "errors",
     "DeviceError": "errors",
+    "Face": "results",
     "ImageError": "errors",
     "MissingExtraError": "errors",
     "Outcome": "results",

@@ -1,4 +1,4 @@
-"""`python -m democlass` is `classify`."""
+"""`python -m democlass` runs the command `classify`."""
 
 from democlass.cli import main
 

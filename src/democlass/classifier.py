@@ -1,4 +1,4 @@
-"""Classifier: inputs in, predictions out, lazily and in order."""
+"""Classifier: images in, predictions out, lazily and in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,16 @@ import torch
 from PIL import Image
 
 from democlass.errors import UsageError
-from democlass.images.decode import Input, Pixels
+from democlass.images.decode import Pixels
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import Loaded, default_workers, load
-from democlass.images.ordered import ordered
-from democlass.networks.arguments import by_task, check_labels, check_paths, check_tasks
-from democlass.networks.batches import cut_into_chunks, predict
+from democlass.inputs.item import Item, Source
+from democlass.networks.arguments import check_labels, check_paths, check_tasks, parse_by_task
+from democlass.networks.batches import predict, split_into_chunks
 from democlass.networks.checkpoints import load as load_checkpoint
 from democlass.networks.locations import Location, locate
-from democlass.networks.networks import Networks, pick_device, quickest_precision
+from democlass.networks.networks import Networks, fastest_precision, pick_device
+from democlass.networks.streams import in_streams
 from democlass.results import Prediction
 from democlass.settings import (
     DECODE_TIMEOUT,
@@ -44,17 +44,17 @@ Warn = Callable[[str], None]
 
 
 class Classifier:
-    """Both networks and what goes before them.
+    """Classifies images by perceived gender and perceived race: decodes them and runs both networks.
 
         from democlass import Classifier
         with Classifier.load() as classifier:
             for prediction in classifier.classify(["portrait.jpg"]):
                 print(prediction.path, prediction.outcomes["gender"].probabilities)
 
-    Files are decoded in child processes; they end with `close`, with the `with` block, with this object, and with this
-    process, however it ends.
+    Images are decoded in child processes, which end with `close`, with the `with` block, with this object and with this
+    process, also if it is killed.
 
-    The networks repeat how annotators perceived faces; they know nothing of identity or ancestry.
+    The networks repeat how annotators perceived faces. They know nothing about identity or ancestry.
     """
 
     def __init__(self, networks: Networks, settings: Settings, decode: Decoding | Isolated, *, workers: int) -> None:
@@ -67,9 +67,9 @@ class Classifier:
         self._is_closed = False
 
     def close(self) -> None:
-        """End the child processes at once, also those at work.
+        """End the child processes at once.
 
-        A `classify` that runs in another thread raises CancelledError; one that is called after, UsageError.
+        Running calls of `classify` in other threads raise CancelledError, later calls UsageError.
         """
         self._is_closed = True
         if isinstance(self.decode, Isolated):
@@ -103,25 +103,28 @@ class Classifier:
     ) -> Classifier:
         """Read the checkpoints and build the networks.
 
-        `checkpoints` and `labels` are by task name; what they leave out is looked for in the folder `weights`, else
-        built in.
+        `checkpoints` and `labels` are by task name. Tasks that are missing there use the folder `weights`, or the
+        built-in checkpoints if it is not given.
 
-        Paths and encoded images are decoded in `workers` child processes (at least one), so that a file that crashes a
-        decoder, or takes longer than `decode_timeout` seconds, costs one row. With `isolated=False` they are decoded
-        in this process, in threads: there is nothing to start and nothing to copy, but a file can crash this process
-        or hold it up without limit. That is for files of your own making. PIL images and arrays are always read in
-        this process.
+        Paths and encoded images are decoded in `workers` child processes (at least one): a file that crashes the
+        decoder or takes longer than `decode_timeout` seconds becomes an error, and the run continues. With
+        `isolated=False`, they are decoded by threads of this process. That starts faster and copies less, but a hostile
+        file can crash or block this process: use it only for files that you made yourself. PIL images and arrays are
+        always prepared in this process.
+
+        `batch_size` is the number of faces per batch; None chooses one for the device. `max_pixels` is the largest
+        width times height of an image. With `min_confidence` (0 to 1), less probable labels read `uncertain`.
 
         Raises CheckpointError, DeviceError, UsageError.
         """
         check_tasks(tasks)
-        checkpoints = by_task("checkpoints", checkpoints, tasks)
+        checkpoints = parse_by_task("checkpoints", checkpoints, tasks)
         check_paths(weights, checkpoints)
-        labels = by_task("labels", labels, tasks)
+        labels = parse_by_task("labels", labels, tasks)
         check_labels(labels)
         check_flag("isolated", isolated)
         if workers is not None:
-            workers = check_integer("workers", workers, least=0, most=MAX_WORKERS)
+            workers = check_integer("workers", workers, minimum=0, maximum=MAX_WORKERS)
         folder = None if weights is None else Location(Path(weights), "argument weights")
         files = {name: Location(Path(file), "argument checkpoints") for name, file in checkpoints.items()}
         locations = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in tasks}
@@ -159,10 +162,10 @@ class Classifier:
         tasks: Sequence[Task] = TASKS,
         warn: Warn = lambda text: warnings.warn(text, stacklevel=4),
     ) -> Classifier:
-        """Do as `load`, with checkpoints already located. Raises CheckpointError, DeviceError, UsageError.
+        """Do the same as `load`, with checkpoints already located. Raises CheckpointError, DeviceError, UsageError.
 
-        `decode`, which was made for these tasks and settings, takes the place of what `isolated` and `decode_timeout`
-        say: its workers have got ready while other things were loaded.
+        `decode`, made for the same tasks and settings, is used instead of `isolated` and `decode_timeout`: its workers
+        may have been started earlier. `warn` is called with messages for the user.
         """
         device = pick_device(settings.device)
         workers = default_workers() if workers is None else workers
@@ -172,7 +175,7 @@ class Classifier:
             decoder.start(max(1, workers))
         named = labels or {}
         read = {task.name: load_checkpoint(locations[task.name], task, labels=named.get(task.name)) for task in tasks}
-        precision = settings.precision or (quickest_precision(device) if settings.fast else Precision.FLOAT32)
+        precision = settings.precision or (fastest_precision(device) if settings.fast else Precision.FLOAT32)
         networks = Networks(
             tasks,
             read,
@@ -181,72 +184,57 @@ class Classifier:
             batch_size=settings.batch_size,
             compiled=settings.compile,
         )
-        for remark in networks.remarks:
-            warn(remark)
+        for warning in networks.warnings:
+            warn(warning)
         for checkpoint in read.values():
-            for remark in checkpoint.remarks:
-                warn(remark)
+            for warning in checkpoint.warnings:
+                warn(warning)
         return cls(networks, settings, decoder, workers=workers)
 
-    def classify(self, inputs: Iterable[Input]) -> Generator[Prediction, None, None]:
-        """Yield one prediction an input, in order: ok, or an error with its reason. Lazy.
+    def classify(self, inputs: Iterable[Item | Source]) -> Generator[Prediction, None, None]:
+        """Yield a prediction for each image, in order, either with its faces or with an error. Lazy.
 
-        Inputs are paths, encoded images (bytes), PIL images, and numpy RGB uint8 H x W x 3. They are taken a few
-        batches ahead of what is yielded.
+        Images are paths, encoded images (bytes), PIL images, numpy arrays (RGB uint8 H x W x 3), or `Item`s. They are
+        read a few batches ahead of the predictions.
         """
         if isinstance(inputs, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
-            raise TypeError("classify takes several inputs: put a single one into a list")
+            raise TypeError("classify takes several images: put a single one into a list")
         if self._is_closed:
             raise UsageError("this classifier is closed: load another")
         size, streams = self.networks.batch_size, self.networks.streams
         cancellation = Cancellation()
         decode = self._decode_until(cancellation)
-        # Closed from the last to the first, whatever ends the run: those who predict, then those who decode.
+        # However the run ends, first the threads that predict are closed, then those that decode.
         with ExitStack() as stack:
-            ahead = size * streams + self.workers
+            items, ahead = map(Item.of, inputs), size * streams + self.workers
             loaded = stack.enter_context(
-                closing(load(inputs, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
+                closing(load(items, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
             )
-            for predictions in stack.enter_context(closing(self._predicted(cut_into_chunks(loaded, size)))):
+            for predictions in stack.enter_context(closing(self._predict_ahead(split_into_chunks(loaded, size)))):
                 yield from predictions
 
-    def _decode_until(self, cancellation: Cancellation) -> Callable[[Input], Pixels]:
-        """Return how to decode for one run, which the cancellation ends without touching other runs."""
+    def _decode_until(self, cancellation: Cancellation) -> Callable[[Source], Sequence[Pixels]]:
+        """Return the decoder for one run. Cancelling the run does not affect other runs."""
         decode = self.decode
         if not isinstance(decode, Isolated):
             return decode
         decode.start(self.workers)
         return lambda source: decode(source, cancellation)
 
-    def _predicted(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
-        """Predict several chunks at once where that pays; a lone one has all processors for itself."""
-        streams = self.networks.streams if self.workers else 1
-        first = list(islice(chunks, 2)) if streams > 1 else []
-        if streams == 1 or len(first) == 1:
-            yield from map(self.predict, chain(first, chunks))
-            return
-        try:
-            with closing(
-                ordered(
-                    chain(first, chunks),
-                    self.predict,
-                    workers=streams,
-                    ahead=streams,
-                    begin=self.networks.begin_stream,
-                )
-            ) as predicted:
-                yield from predicted
-        finally:
-            self.networks.end_streams()
+    def _predict_ahead(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
+        """Predict several chunks in parallel, unless images are decoded in this thread."""
+        if not self.workers:
+            return (self.predict(chunk) for chunk in chunks)
+        return in_streams(self.networks, chunks, self.predict)
 
     def predict(self, chunk: Sequence[Loaded], *, padded: bool = True) -> list[Prediction]:
-        """Return a prediction for each input of one batch: what the networks say, or the error that came instead.
+        """Return a prediction for each item of a chunk, in order: the outcomes of its faces, or its error.
 
-        At most `batch_size` inputs may be readable. Without `padded` fewer of them take less time, and digits past the
-        fifth depend on how many they are.
+        A chunk has any number of faces; `batch_size` of them go through the networks at a time. Without `padded`, a
+        smaller batch takes less time, but digits after the fifth then depend on its size.
         """
         return predict(self.networks, chunk, self.settings.min_confidence, padded=padded)
 
     def __repr__(self) -> str:
-        """Return one line: the tasks, the device, the number format, the size of batches and the workers."""
+        """Return one line: tasks, device, precision, batch size and workers."""
         return f"Classifier({self.networks!r}, workers={self.workers})"

@@ -1,4 +1,4 @@
-"""Files on disk: replaced in one step, made durable, with the owner and mode of the file they take the place of."""
+"""Files on disk: atomic and durable replacement, owner and mode, pipes and devices."""
 
 from __future__ import annotations
 
@@ -6,48 +6,76 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from democlass.errors import OutputError
 
-_NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What a file system answers that does not offer a call."""
+TEMPORARY_SUFFIX = ".new"
+"""What `atomic_write` appends to a file's name for its temporary file."""
+
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""The errors of a file system that does not support a call."""
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that under its name there is always either the old content or the new, even after a crash.
+@contextmanager
+def atomic_write(
+    path: Path, *, suffix: str = TEMPORARY_SUFFIX, like: os.stat_result | None = None
+) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` when the block ends without an exception.
 
-    An existing file's owner and mode are kept. Raises OSError.
+    At any moment, even after a crash or a power cut, `path` is either the old file or the new one, complete. The
+    temporary file is beside `path`, with `suffix` appended to its name. On disk, this happens in this order: the
+    temporary file is written and forced to disk, it is renamed to `path`, the folder is forced to disk. If the block or
+    one of these steps fails, the temporary file is deleted and `path` stays as it was.
+
+    The owner and mode of an existing file are kept. A new file gets those of `like`, or the default ones if `like` is
+    None. A symbolic link is replaced, not followed: resolve the path first to write through a link.
+
+    Raises OSError.
     """
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        if path.is_file():
-            copy_owner_and_mode(path.stat(), file.fileno())
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary = path.with_name(path.name + suffix)
+    file = temporary.open("wb")
+    try:
+        with file:
+            status = path.stat() if path.is_file() else like
+            if status is not None:
+                copy_owner_and_mode(status, file.fileno())
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     sync_folder(path.parent)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace the content of a file with `atomic_write`. Raises OSError."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
 def sync_folder(folder: Path) -> None:
-    """Make new names and renames in a folder survive a power cut. Raises OSError."""
+    """Force the names in a folder to disk, so that new files and renames survive a power cut. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _NOT_OFFERED:  # some network file systems can't do it for folders
+        if error.errno not in _NOT_SUPPORTED:  # some network file systems do not support it for folders
             raise
     finally:
         os.close(descriptor)
 
 
 def copy_owner_and_mode(status: os.stat_result, descriptor: int) -> None:
-    """Give an open file the owner, group and permissions in `status`, as far as this user may.
+    """Set the owner, group and permissions of an open file to those in `status`, as far as this user may.
 
-    Where the group can't be kept, the file's own group gets no more rights than everybody had.
+    If the group can't be set, the file's own group gets no more permissions than others have.
     """
     mode = stat.S_IMODE(status.st_mode) & 0o777
     own = os.fstat(descriptor)
@@ -55,10 +83,8 @@ def copy_owner_and_mode(status: os.stat_result, descriptor: int) -> None:
         _change_owner(descriptor, status.st_uid, status.st_gid) or _change_owner(descriptor, -1, status.st_gid)
     ):
         mode = mode & ~0o070 | (mode & 0o007) << 3
-    try:
+    with suppress(OSError):  # FAT and some network file systems have no permissions
         os.fchmod(descriptor, mode)
-    except OSError:  # FAT and some network file systems have no permissions
-        return
 
 
 def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
@@ -75,7 +101,7 @@ def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> 
 
 
 def is_pipe_or_device(path: Path) -> bool:
-    """Tell whether a name leads to a pipe, a socket or a device: somewhere rows can only be streamed to."""
+    """Return whether a path leads to a pipe, a socket or a device, where rows can only be streamed to."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -83,11 +109,11 @@ def is_pipe_or_device(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def open_pipe_or_device(path: Path, tell: Callable[[str], None]) -> BinaryIO:
+def open_pipe_or_device(path: Path, notify: Callable[[str], None]) -> BinaryIO:
     """Open a pipe or a device for writing.
 
-    A named pipe that nobody reads is waited for, as a shell's `>` does; `tell` is given a line that says so, and a
-    signal ends the wait. Raises OutputError.
+    If a named pipe has no reader, this waits for one, as `>` in a shell does. `notify` is called with a line that says
+    so. A signal ends the wait. Raises OutputError.
     """
     flags = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -96,7 +122,7 @@ def open_pipe_or_device(path: Path, tell: Callable[[str], None]) -> BinaryIO:
         except OSError as error:
             if error.errno != errno.ENXIO or not stat.S_ISFIFO(path.stat().st_mode):
                 raise
-            tell(f"waiting for a reader of the pipe {path}")
+            notify(f"waiting for a reader of the pipe {path}")
             descriptor = os.open(path, flags)
     except OSError as error:
         raise OutputError(f"can't write {path}: {error.strerror or error}") from None
@@ -105,7 +131,7 @@ def open_pipe_or_device(path: Path, tell: Callable[[str], None]) -> BinaryIO:
 
 
 class PositionedReader(io.RawIOBase):
-    """Reads an open file at a position of its own; closing it leaves the file open."""
+    """Reads an open file at a position of its own. Closing the reader leaves the file open."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -121,13 +147,13 @@ class PositionedReader(io.RawIOBase):
         return True
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position and return it, counted from the beginning."""
+        """Change the position and return it, counted from the start of the file."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._descriptor).st_size}
         self._position = base[whence] + position
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read what fits into the buffer and return how many bytes that was."""
+        """Read up to the length of the buffer and return the number of bytes read."""
         data = os.pread(self._descriptor, len(buffer), self._position)
         buffer[: len(data)] = data
         self._position += len(data)

@@ -1,6 +1,6 @@
-"""File names are data from strangers: how they are written so that they can do no harm.
+"""File names are untrusted input. These functions write them so that they can do no harm.
 
-Inside democlass a name is the `str` that Python makes of it (bytes that are no UTF-8 are lone surrogates).
+Inside democlass a name is the `str` that `os.fsdecode` returns: bytes that are not UTF-8 are lone surrogates.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import re
 
-# What moves a cursor, hides text, turns its direction or breaks a line: C0, DEL, C1, directional marks,
-# line and paragraph separators; and surrogates, which are no text at all.
+# Characters that move the cursor, hide text, change its direction or break a line: C0, DEL, C1, directional marks,
+# line and paragraph separators. Also surrogates, which can't be encoded.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def readable(name: str) -> tuple[str, str | None]:
-    """Return the name as valid UTF-8 text, and its raw bytes in hex where the text alone would not tell them.
+def encode_name(name: str) -> tuple[str, str | None]:
+    """Return a name as valid UTF-8 text, and its raw bytes in hex if the text alone is ambiguous.
 
-    Bytes that are no UTF-8 read `\\xNN`.
+    In the text, bytes that are not UTF-8 are written as `\\xNN`.
     """
     try:
         name.encode()
@@ -26,22 +26,22 @@ def readable(name: str) -> tuple[str, str | None]:
     return name, None
 
 
-def original(text: str, raw_hex: str | None) -> str:
-    """Undo `readable`."""
+def decode_name(text: str, raw_hex: str | None) -> str:
+    """Return the name that `encode_name` encoded."""
     return os.fsdecode(bytes.fromhex(raw_hex)) if raw_hex else text
 
 
 def raw_bytes(name: str) -> bytes:
-    """Return the bytes that the file system knows the name by."""
+    """Return the bytes of a name in the file system."""
     try:
         return os.fsencode(name)
-    except UnicodeEncodeError:  # a surrogate that no file name decodes to: such a file can't exist
+    except UnicodeEncodeError:  # a surrogate that `os.fsdecode` never returns: no such file can exist
         return name.encode("utf-8", "surrogatepass")
 
 
-def visible(text: str) -> str:
-    """Return the text on one line, all that acts on a terminal written out as an escape."""
-    return _UNPRINTABLE.sub(_escape, readable(text)[0])
+def to_printable(text: str) -> str:
+    """Return the text on one line, with characters that control a terminal written as escapes."""
+    return _UNPRINTABLE.sub(_escape, encode_name(text)[0])
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -49,5 +49,5 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def escape_in_json(document: str) -> str:
-    """Return the same JSON, all that acts on a terminal written as `\\uNNNN`."""
+    """Return the same JSON, with characters that control a terminal written as `\\uNNNN`."""
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)

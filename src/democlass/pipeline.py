@@ -1,4 +1,4 @@
-"""The run: names in, predictions on to where they belong, a tally of what came of them."""
+"""The run: items in, predictions on to the sink, and a tally of them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 
 from democlass.classifier import Classifier
-from democlass.images.decode import Input
+from democlass.inputs.item import Item
+from democlass.output.sink import Sink
 from democlass.output.tally import Tally
 from democlass.results import Prediction
 
 
 def run(
-    inputs: Iterable[Input],
+    items: Iterable[Item],
     classifier: Classifier,
-    write: Callable[[Prediction], None],
+    sink: Sink,
     tally: Tally,
     watch: Callable[[Prediction], object] = lambda _: None,
 ) -> None:
-    """Classify every input, in order, and write one row for each.
+    """Classify the items in order and write the prediction of each to the sink, which has begun.
 
-    A row is written whole before the next begins, so whatever ends the run between two leaves whole rows. `tally`
-    counts it only then, and `watch` is shown it last: both are true whenever the run ends.
+    A prediction is written completely before the next one is classified, so an interruption leaves complete rows.
+    After writing, it is added to `tally` and passed to `watch`: both are correct however the run ends.
     """
-    with closing(classifier.classify(inputs)) as predictions:
+    with closing(classifier.classify(items)) as predictions:
         for prediction in predictions:
-            write(prediction)
+            sink.write(prediction)
             tally.add(prediction)
             watch(prediction)

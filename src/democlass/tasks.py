@@ -1,6 +1,6 @@
-"""The task table: the single place that names tasks, labels, networks and geometries.
+"""The task table: the only place that names tasks, labels, networks and geometries.
 
-A third task would be one more entry here; no other module asks which task it has before it.
+To add a task, add an entry to `TASKS`. No other module depends on a task's name.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 SIDE = 224
-"""Height and width, in pixels, of what every network is given."""
+"""Height and width in pixels of the input of every network."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of RGB in 0..1, per channel: what the networks' inputs are normalised with."""
+"""Mean and standard deviation for each RGB channel, of values from 0 to 1. Network inputs are normalised with them."""
 
 
-def folded(label: str) -> str:
-    """Return what spellings of a label have in common: case, spaces and hyphens are forgiven."""
+def label_key(label: str) -> str:
+    """Return a key that is equal for all spellings of a label: case, spaces, hyphens and underscores do not matter."""
     return label.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
 UNCERTAIN = "uncertain"
-"""The label of an image whose confidence is below the least that was asked for."""
+"""The label of an image whose confidence is below the minimum."""
 
 
 class Geometry(enum.Enum):
-    """How an image of any size becomes SIDE x SIDE pixels; both are bilinear and antialiased."""
+    """How an image of any size is resized to SIDE x SIDE pixels. Both ways are bilinear and antialiased."""
 
     CENTRE_CROP = "short side to 224, then the centre"
     SQUASH = "squashed to 224x224, aspect not kept"
@@ -39,11 +39,11 @@ class Geometry(enum.Enum):
 
 @dataclass(frozen=True)
 class Task:
-    """One question that is put to every image.
+    """One classification task.
 
-    `network` builds the untrained module for a number of outputs; it maps float32 N x 3 x SIDE x SIDE to logits
-    N x outputs. `labels` are in the order in which results are written. `checkpoint` is the file's name inside a
-    folder of weights.
+    `name` is used in options, columns and keys; `title` in text for people. `labels` are in the order of the output
+    columns. `network` builds the untrained module for a number of outputs: it maps float32 N x 3 x SIDE x SIDE to
+    logits N x outputs. `checkpoint` is the name of the file in a folder of checkpoints.
     """
 
     name: str

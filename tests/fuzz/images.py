@@ -134,7 +134,7 @@ def _try(case: Mutant, decode: Isolated, plain: Plain, file: Path, state: Run) -
 def _decode(decode: Isolated, source: bytes | Path) -> tuple[Verdict, str]:
     """Return the verdict, and the outcome to count: "read", or the reason of the error."""
     try:
-        pixels = decode(source)
+        (pixels,) = decode(source)
     except ImageError as error:
         return (FAILED, str(error).encode()), error.reason
     except Exception as error:  # the parent must raise nothing else

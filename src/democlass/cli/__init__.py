@@ -1,17 +1,16 @@
-"""The command line: the only place that knows Typer and Rich.
+"""The command line: the only package that knows Typer and Rich.
 
-    classify PATH...           cli/classify.py
+    classify [paths] PATH...   cli/paths.py, the default command
     classify batch SOURCE...   cli/batch.py
-    classify weights           cli/weights.py
-    classify train TASK LABELS cli/train.py
     classify evaluate LABELS   cli/evaluate.py
+    classify train TASK LABELS cli/train.py
     classify serve             cli/serve.py
+    classify weights           cli/weights.py
 
-Each command stands alone; `main` finds out which one is meant. A first word that is a command's name is the command;
-every other word is a path of the default command, which therefore needs no name.
+cli/routing.py lists the commands and finds the one that a command line means; cli/group.py loads it.
 """
 
-# First, and before __future__ too: what is imported after it does not come from the current folder.
+# This import comes first: it keeps modules from being imported from the current folder.
 import democlass.cli.search_path  # noqa: F401
 
 # isort: split
@@ -19,91 +18,71 @@ import democlass.cli.search_path  # noqa: F401
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from democlass.cli import console
-from democlass.cli.interrupt import Interrupted, exit_at_once, exit_in_time, handle_signals, tell
+from democlass.cli.interrupt import Interrupted, exit_at_once, exit_in_time, handle_signals, report_interruption
 from democlass.cli.stdio import flush_output, secure_streams
 from democlass.errors import DemoclassError, UsageError
 
-COMMANDS = {name: name for name in ("batch", "weights", "train", "evaluate", "serve")}
-DEFAULT = "classify"
-_END_IN_ORDER = ("train", "serve")
-"""Commands that have something to finish when they are interrupted, and that tell of it themselves."""
+_SAVE_ON_INTERRUPT = ("train", "serve")
+"""Commands that finish or save something when they are interrupted, and that report the interruption themselves."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit with its code."""
+    """Run a command in this process and exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
     secure_streams()
     handle_signals()
     try:
-        name, rest = route(words)
-        if name in _END_IN_ORDER:
-            code = _run(name, rest)
-        else:
-            exit_in_time()
-            with tell("interrupted"):
-                code = _run(name, rest)
+        code = run_command(words)
     except Interrupted as signal:
         flush_output()
         exit_at_once(signal.exit_code)
     sys.exit(code)
 
 
-def _run(name: str, rest: list[str]) -> int:
-    program = Path(sys.argv[0]).name.replace("__main__.py", "classify")
-    try:
-        code = _call(name, rest, program if name == DEFAULT else f"{program} {name}")
-        sys.stdout.flush()  # here, where a failure still has its line and its exit code
-    except DemoclassError as error:
-        console.complain(f"{program}: {error}")
-        flush_output()
-        code = error.exit_code
-    if code == UsageError.exit_code and name != DEFAULT and os.path.isdir(name):
-        console.complain(f"{program}: there is a folder {name} here: to classify what is in it, write ./{name}")
+def run_command(words: list[str], *, guard: bool = True) -> int:
+    """Run a command and return its exit code. Raises Interrupted.
+
+    With `guard` the process ends a few seconds after an interruption, even if the main thread does not respond.
+    """
+    from democlass.cli.group import find_route
+
+    name = find_route(words).command
+    if name in _SAVE_ON_INTERRUPT:
+        code = _report_errors(words)
+    else:
+        if guard:
+            exit_in_time()
+        with report_interruption("interrupted"):
+            code = _report_errors(words)
+    if code == UsageError.exit_code and name is not None and name in words and os.path.isdir(name):
+        console.error(f"there is a folder {name} here: to classify what is in it, write ./{name}")
     return code
 
 
-def _call(name: str, words: list[str], program: str) -> int:
-    """Call a command and return its exit code. Raises DemoclassError, and Interrupted."""
+def _report_errors(words: list[str]) -> int:
+    """Run a command, write the error it raises as one line, and return its exit code. Raises Interrupted."""
     try:
-        command(name).main(words, prog_name=program)
-    except SystemExit as exit_:  # how Typer always ends
-        return exit_.code if isinstance(exit_.code, int) else 0
-    return 0
+        code = _invoke(words)
+        sys.stdout.flush()  # here, so that a failure is reported and changes the exit code
+    except DemoclassError as error:
+        console.error(str(error))
+        flush_output()
+        code = error.exit_code
+    return code
 
 
-def route(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the command that is meant, and the words without its name. Options may come first."""
-    takes_value = {
-        option for parameter in command(DEFAULT).params if not _is_flag(parameter) for option in parameter.opts
-    }
-    rest = iter(enumerate(words))
-    for place, word in rest:
-        if word == "--":
-            break
-        if word.startswith("-") and word != "-":
-            if word in takes_value:
-                next(rest, None)
-        elif word in COMMANDS:
-            return word, [*words[:place], *words[place + 1 :]]
-        else:
-            break
-    return DEFAULT, list(words)
+def _invoke(words: list[str]) -> int:
+    """Run a command and return its exit code. Raises DemoclassError and Interrupted."""
+    from democlass.cli.group import build_group
+    from democlass.cli.usage import TyperError, describe
 
-
-def command(name: str) -> Any:
-    """Return a command, as Typer builds it."""
-    import typer
-
-    app: typer.Typer = import_module(f"democlass.cli.{name}").app
-    built = typer.main.get_command(app)
-    built.context_settings["help_option_names"] = ["--help", "-h"]
-    return built
-
-
-def _is_flag(parameter: Any) -> bool:
-    return bool(getattr(parameter, "is_flag", False)) or parameter.name == "help"
+    try:
+        code = build_group().main(words, prog_name=console.program_name(), standalone_mode=False)
+    except TyperError as error:
+        raise UsageError(describe(error)) from None
+    except SystemExit as exit_:  # after shell completion
+        code = exit_.code
+    return code if isinstance(code, int) else 0

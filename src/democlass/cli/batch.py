@@ -1,4 +1,4 @@
-"""`classify batch SOURCE...`: a whole collection, with progress, a summary, and resuming."""
+"""`classify batch SOURCE...`: classifies a whole collection, with progress, a summary, and resuming."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from democlass.cli.expand import expand
-from democlass.cli.options import OutputFormat, RunOptions
-from democlass.cli.run import Job, execute
+from democlass.cli.job import Job
+from democlass.cli.run import execute
+from democlass.cli.run_options import OutputFormat, RunOptions
 from democlass.errors import UsageError
 from democlass.inputs.local import STANDARD_INPUT
-from democlass.inputs.patterns import is_there
+from democlass.inputs.patterns import exists
 
 app = typer.Typer(add_completion=False)
 
@@ -22,16 +23,16 @@ def batch(
     context: typer.Context,
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE", help="Folders, images, patterns, or - for names on standard input."),
+        typer.Argument(metavar="SOURCE", help="Folders, images or patterns, or - to read names from standard input."),
     ],
     options: RunOptions,
 ) -> int:
-    """Classify a collection by perceived gender and perceived race, one row an image, in order, nothing lost.
+    """Classify a collection by perceived gender and perceived race: one row per image, in order.
 
-    Rows go to --out (csv, json, jsonl or parquet), else as CSV to standard output. Whatever ends the run, what is
-    written is whole, and --resume completes it. For describing lawfully held collections; never for deciding
-    anything about one person, for identification or surveillance.
+    Rows go to --out (CSV, JSON, JSON Lines or Parquet), or as CSV to standard output. If the run is interrupted, the
+    rows written so far are complete, and --resume classifies the rest. For describing lawfully held collections; not
+    for decisions about one person, identification or surveillance.
     """
-    if not any(source == STANDARD_INPUT or is_there(source) for source in sources):
+    if not any(source == STANDARD_INPUT or exists(source) for source in sources):
         raise UsageError(f"no such file or folder: {', '.join(sources)}")
     return execute(Job(context, sources, options, narrate=True), OutputFormat.CSV)

@@ -1,4 +1,4 @@
-"""The list of images that could not be read, for `--errors FILE`: CSV, one image a line, with the reason."""
+"""The list of images that could not be read, for `--errors FILE`: CSV, one image per line, with the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import BinaryIO
 from democlass.cli.stdio import open_output
 from democlass.errors import OutputError, WriteError
 from democlass.files import is_pipe_or_device, sync_folder
-from democlass.names import readable
+from democlass.names import encode_name
 from democlass.output.formats import csv_line
 from democlass.results import Prediction
 
@@ -24,41 +24,41 @@ _COMPANIONS = ("", ".partial", ".export", ".run.json", ".run.json.new")
 
 
 class ErrorList:
-    """FILE, with a line for each error row that `add` is given; it is made by `finish`, whole or not at all.
+    """Collects error rows, and writes FILE in one step at the end.
 
-    Until then the lines are in a temporary file without a name, in FILE's folder, so memory stays flat and nothing is
-    left behind. Raises OutputError where FILE can't be written, is a file of the run's `out`, or exists: `overwrite`
-    replaces any file, `resume` a list of errors.
+    Until `finish` the lines are in an unnamed temporary file in the folder of FILE, so memory use is constant and no
+    file is left behind. Raises OutputError if FILE cannot be written, belongs to `out`, or exists; `overwrite` allows
+    replacing any file, `resume` allows replacing a list of errors.
     """
 
     def __init__(self, path: Path, out: Path | None, *, overwrite: bool, resume: bool) -> None:
-        self._path = Path(os.path.realpath(path))  # a link is written through, not replaced
+        self._path = Path(os.path.realpath(path))  # a symbolic link is followed, not replaced
         self._stream: BinaryIO | None = None
         if path == Path("-") or os.path.isdir(path):
-            raise OutputError(f"--errors {path}: give it a file")
+            raise OutputError(f"--errors {path}: give the name of a file")
         if out is not None and self._path in _files_of(out):
-            raise OutputError(f"{path} is a file of --out {out}: give another --errors FILE")
+            raise OutputError(f"{path} belongs to --out {out}: give another --errors FILE")
         if os.path.isfile(path) and not overwrite:
             self._refuse_existing(resume)
         folder = None if is_pipe_or_device(path) else self._path.parent
         if folder is None:
-            self._stream = open_output(path)  # not the real path: that of /dev/fd/3 may be pipe:[1]
+            self._stream = open_output(path)  # not the real path, which for /dev/fd/3 may be pipe:[1]
         try:
             self._lines = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (close() closes it)
         except OSError as error:
             raise OutputError(f"can't write {path}: {error.strerror}") from None
 
     def add(self, prediction: Prediction) -> None:
-        """Add a row to the list if it is an error. Raises WriteError."""
+        """Add a prediction to the list if it is an error. Raises WriteError."""
         if prediction.error is not None:
-            path, raw = readable(prediction.path or "")
+            path, raw = encode_name(prediction.path or "")
             try:
                 self._lines.write(csv_line([path, prediction.error, raw or ""]))
             except OSError as error:
                 raise self._write_error(error) from None
 
     def finish(self) -> None:
-        """Write FILE, in one step. Raises WriteError, and ReaderGone where FILE is a pipe."""
+        """Write FILE in one step. Raises WriteError, or ReaderGone if FILE is a pipe whose reader closed it."""
         try:
             self._lines.flush()
             if self._stream is not None:
@@ -70,7 +70,7 @@ class ErrorList:
             raise self._write_error(error) from None
 
     def close(self) -> None:
-        """Discard what is not written."""
+        """Close the files. Without `finish`, the lines are discarded."""
         self._lines.close()
         if self._stream is not None:
             self._stream.close()
@@ -90,7 +90,7 @@ class ErrorList:
         sync_folder(self._path.parent)
 
     def _export(self, stream: BinaryIO) -> None:
-        """Write header and lines; names that are no UTF-8 need a third column, for their bytes in hex."""
+        """Write header and lines. A third column, `path_bytes` in hex, is added only if some name is not UTF-8."""
         is_wide = any(line[-1] for line in self._read())
         stream.write(csv_line([*_COLUMNS, "path_bytes"] if is_wide else _COLUMNS))
         for line in self._read():
@@ -113,7 +113,7 @@ class ErrorList:
         if not resume:
             raise OutputError(f"{self._path} exists: --overwrite replaces it, or give another --errors FILE")
         if not is_list:
-            raise OutputError(f"{self._path} is not a list of errors by democlass: give another --errors FILE")
+            raise OutputError(f"{self._path} is not a list of errors written by democlass: give another --errors FILE")
 
     def _write_error(self, error: OSError) -> WriteError:
         return WriteError(f"can't write {self._path}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""How a command takes many options in few parameters."""
+"""Lets a command take its options as dataclasses instead of as many separate parameters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from democlass.tasks import TASKS, Task
 
 @dataclass(frozen=True)
 class PerTask:
-    """Annotates a field that is a dict by task name: each task gets an option of its own, `--TASK-SUFFIX`.
+    """Annotates a field that is a dict by task name: each task gets its own option, `--TASK-SUFFIX`.
 
-    `kind` is the type of the option's value, and `option` makes what Typer is told of it. A task whose option is not
-    given is not in the dict.
+    `kind` is the type of the option's value, and `option` makes the Typer option. Tasks whose option is not given are
+    left out of the dict.
     """
 
     suffix: str
@@ -26,75 +26,80 @@ class PerTask:
 
 
 def option_name(task: str, suffix: str) -> str:
-    """Return the option of one task, as `--gender-checkpoint`."""
+    """Return the name of a task's option, such as `--gender-checkpoint`."""
     return f"--{parameter_name(task, suffix)}".replace("_", "-")
 
 
 def parameter_name(task: str, suffix: str) -> str:
-    """Return the name of that option's parameter, as `gender_checkpoint`."""
+    """Return the name of the parameter of a task's option, such as `gender_checkpoint`."""
     return f"{task}_{suffix}".replace("-", "_")
 
 
 def expand(function: Callable[..., int]) -> Callable[..., None]:
-    """Return the function with each parameter that is a dataclass of options replaced by that class's fields.
+    """Return a function for Typer in which the fields of each options dataclass are parameters of their own.
 
-    What it returns is the process's exit code.
+    `function` returns the exit code of the process. The new function raises `typer.Exit` with it.
     """
     signature = inspect.signature(function, eval_str=True)
-    kinds = {name: parameter.annotation for name, parameter in signature.parameters.items()}
-    groups = {name: kind for name, kind in kinds.items() if is_dataclass(kind) and isinstance(kind, type)}
+    annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    option_classes = {
+        name: annotation
+        for name, annotation in annotations.items()
+        if is_dataclass(annotation) and isinstance(annotation, type)
+    }
 
     def expanded(**values: Any) -> None:
-        grouped = {name: kind(**dict(_collected(kind, values))) for name, kind in groups.items()}
-        if code := function(**values, **grouped):
-            raise typer.Exit(code)
+        options = {name: kind(**dict(_field_values(kind, values))) for name, kind in option_classes.items()}
+        if exit_code := function(**values, **options):
+            raise typer.Exit(exit_code)
 
     parameters = []
     for name, parameter in signature.parameters.items():
-        if name in groups:
-            parameters += list(_parameters(groups[name]))
+        if name in option_classes:
+            parameters += list(_parameters(option_classes[name]))
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    expanded.__doc__ = flowing(function.__doc__ or "")
+    expanded.__doc__ = unwrap(function.__doc__ or "")
     expanded.__name__ = function.__name__
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     vars(expanded)["__signature__"] = inspect.Signature(parameters)
     return expanded
 
 
+def unwrap(text: str) -> str:
+    """Return the text with one line per paragraph, so that a help page can wrap it to any width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
 def _parameters(kind: type) -> Iterator[inspect.Parameter]:
-    """Yield the parameters that the fields of a dataclass of options become."""
-    for field, annotation, each in _fields(kind):
-        if each is None:
+    """Yield a parameter for each option that an options dataclass stands for."""
+    for field, annotation, per_task in _fields(kind):
+        if per_task is None:
             yield _parameter(field.name, annotation, field.default)
         else:
             for task in TASKS:
-                option = Annotated[each.kind | None, each.option(task)]  # type: ignore[name-defined]
-                yield _parameter(parameter_name(task.name, each.suffix), option, None)
+                option = Annotated[per_task.kind | None, per_task.option(task)]  # type: ignore[name-defined]
+                yield _parameter(parameter_name(task.name, per_task.suffix), option, None)
 
 
-def _collected(kind: type, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the value of each field of a dataclass of options, which is taken out of `values`."""
-    for field, _, each in _fields(kind):
-        if each is None:
+def _field_values(kind: type, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of each field of an options dataclass, and remove these values from `values`."""
+    for field, _, per_task in _fields(kind):
+        if per_task is None:
             yield field.name, values.pop(field.name)
         else:
-            given = {task.name: values.pop(parameter_name(task.name, each.suffix)) for task in TASKS}
-            yield field.name, {name: value for name, value in given.items() if value is not None}
+            by_task = {task.name: values.pop(parameter_name(task.name, per_task.suffix)) for task in TASKS}
+            yield field.name, {name: value for name, value in by_task.items() if value is not None}
 
 
 def _fields(kind: type) -> Iterator[tuple[Field[Any], Any, PerTask | None]]:
+    """Yield each field of an options dataclass, its annotation, and the PerTask in that annotation, if any."""
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
         annotation = hints[field.name]
-        marks = getattr(annotation, "__metadata__", ())
-        yield field, annotation, next((mark for mark in marks if isinstance(mark, PerTask)), None)
+        metadata = getattr(annotation, "__metadata__", ())
+        yield field, annotation, next((each for each in metadata if isinstance(each, PerTask)), None)
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def flowing(text: str) -> str:
-    """Return the text with the line breaks inside its paragraphs taken out, for a help page of any width."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

@@ -1,4 +1,4 @@
-"""What ends a run from outside, between two rows: Ctrl-C, SIGTERM, a reader that goes away."""
+"""Interruptions from outside: Ctrl-C, SIGTERM, and a pipe whose reader closed it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from types import FrameType
 from typing import NoReturn
 
 from democlass.cli import console
-from democlass.names import visible
+from democlass.names import to_printable
 
 _GRACE = 3.0
-"""Seconds that a run has to end in order once it is interrupted."""
+"""Seconds an interrupted run has to stop by itself."""
 
 _TICK = 1.0
-"""Seconds between two looks at whether a signal has been left lying."""
+"""Seconds between two checks for a pending signal."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to end. No Exception, so that nothing but the way out takes notice.
+    """A signal interrupted the run. It is not an Exception, so that `except Exception` does not catch it.
 
-    `exit_code` is what shells expect: 128 and the signal's number.
+    `exit_code` is 128 plus the number of the signal, as shells expect.
     """
 
     def __init__(self, number: int) -> None:
@@ -38,16 +38,16 @@ class Interrupted(BaseException):
 
 
 class ReaderGone(Interrupted):
-    """The reader of a pipe has what it wanted, as in `classify … | head`."""
+    """The reader of a pipe closed it, as `head` does in `classify … | head`."""
 
     def __init__(self) -> None:
         super().__init__(signal.SIGPIPE)
 
 
 def handle_signals() -> None:
-    """Let SIGINT and SIGTERM raise Interrupted, once: a second one ends the process there and then."""
+    """Let the first SIGINT or SIGTERM raise Interrupted. A second one ends the process at once."""
     for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup, or behind a plain shell's &
+        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup, or after & in a script
             signal.signal(number, _raise)
 
 
@@ -58,63 +58,65 @@ def _raise(number: int, _: FrameType | None) -> NoReturn:
 
 
 @contextmanager
-def tell(text: str) -> Generator[None]:
-    """Write the text to standard error where the block is interrupted; of blocks within each other, the innermost's."""
+def report_interruption(text: str) -> Generator[None]:
+    """Write a text to standard error if the block is interrupted. Of nested blocks, only the innermost writes."""
     _texts.append(text)
     try:
         yield
     except ReaderGone:
         raise
     except Interrupted:
-        if _untold.acquire(blocking=False):
-            console.complain(text)
+        if _report_lock.acquire(blocking=False):
+            console.write_line(text)
         raise
     finally:
         _texts.remove(text)
 
 
 _texts: list[str] = []
-"""What is to be told of an interruption now: the last one."""
+"""The texts of the blocks that are running; the last one is written if the run is interrupted."""
 
-_untold = threading.Lock()
-"""Taken, and never given back, by whoever tells of the interruption."""
+_report_lock = threading.Lock()
+"""Acquired by the thread that reports the interruption, and never released, so that it is reported once."""
+
+tell = report_interruption  # the former name
 
 
 def exit_in_time() -> None:
-    """From now on, end this process a few seconds after SIGINT or SIGTERM, whatever holds up the main thread.
+    """From now on, end this process a few seconds after SIGINT or SIGTERM even if the main thread does not respond.
 
-    Python runs its signal handlers in the main thread, between two steps of the program: a call that does not return,
-    such as one that reads from a dead network disk, holds them up. This is as safe as `kill -9`, after which what is
-    written is whole too, but not for a command that has something to save.
+    Python runs signal handlers in the main thread, between two instructions. A call that does not return, such as a
+    read from an unreachable network disk, delays them. Ending the process is as safe as `kill -9`: rows that were
+    written are complete. It is not for commands that save something when they are interrupted.
     """
-    listening, waking = os.pipe()
-    os.set_blocking(waking, False)
-    signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-    threading.Thread(target=_exit_after_signal, args=(listening,), name="interrupt", daemon=True).start()
+    receiving, sending = os.pipe()
+    os.set_blocking(sending, False)
+    signal.set_wakeup_fd(sending, warn_on_full_buffer=False)
+    threading.Thread(target=_exit_after_signal, args=(receiving,), name="interrupt", daemon=True).start()
 
 
 def exit_at_once(code: int) -> NoReturn:
-    """End this process without taking it apart, which takes seconds on a busy machine once torch is loaded."""
+    """End this process without the clean-up of the interpreter, which can take seconds once torch is loaded."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # closed, or never there
+        with suppress(OSError, ValueError, AttributeError):  # the stream is closed or missing
             stream.flush()
     os._exit(code)
 
 
-def _exit_after_signal(listening: int) -> None:
+def _exit_after_signal(receiving: int) -> None:
     number = 0
     while number not in _SIGNALS:
-        if select.select([listening], [], [], _TICK)[0]:
-            number = os.read(listening, 1)[0]
-        elif hasattr(signal, "sigtimedwait") and (left := signal.sigtimedwait(_SIGNALS, 0)):
-            # Linux leaves it to the main thread, even where that waits for a disk and takes no signal at all.
-            number = left.si_signo
+        if select.select([receiving], [], [], _TICK)[0]:
+            number = os.read(receiving, 1)[0]
+        elif hasattr(signal, "sigtimedwait") and (pending := signal.sigtimedwait(_SIGNALS, 0)):
+            # Linux may leave a signal to the main thread although it waits for a disk and cannot receive it.
+            number = pending.si_signo
             _thread.interrupt_main(signal.Signals(number))
     text = _texts[-1] if _texts else "interrupted"
     time.sleep(_GRACE)
-    with suppress(OSError, ValueError, AttributeError):  # closed, or never there
+    with suppress(OSError, ValueError, AttributeError):  # the stream is closed or missing
         stream = sys.stderr.fileno()
-        # Not through sys.stderr, which the main thread may hold, nor where it would wait for whoever reads it.
-        if select.select([], [stream], [], 0)[1] and _untold.acquire(blocking=False):
-            os.write(stream, f"{visible(text)}\n".encode(errors="backslashreplace"))
+        # Not through sys.stderr, whose lock the main thread may hold; and only if writing does not block.
+        if select.select([], [stream], [], 0)[1] and _report_lock.acquire(blocking=False):
+            os.write(stream, f"{to_printable(text)}\n".encode(errors="backslashreplace"))
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Progress of a run: count, rate, time left; and the closing summary."""
+"""Progress of a run (count, rate, time left) and its summary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Bar):
-    """Counts the rows of a run; `total` is None where nobody knows how many there will be."""
+    """Counts the rows of a run. `total` is None if the number of rows is not known in advance."""
 
     def __init__(self, total: int | None, *, shown: bool) -> None:
         super().__init__(unit="img", shown=shown)
@@ -28,7 +28,7 @@ class Progress(Bar):
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
+        """Seconds since the run started."""
         return time.monotonic() - self._started
 
     def advance(self, _: Prediction) -> None:
@@ -40,38 +40,39 @@ class Progress(Bar):
         rate = self._rows / self.seconds
         if self._total is None:
             return f"{self._rows:,} images, {rate:.1f} images/s"
-        left = time_left((self._total - self._rows) / rate)
-        return f"{self._rows:,} of {self._total:,} images, {rate:.1f} images/s, {left}"
+        remaining = time_left((self._total - self._rows) / rate)
+        return f"{self._rows:,} of {self._total:,} images, {rate:.1f} images/s, {remaining}"
 
 
 def summarise(
     tally: Tally, whole: Tally, skipped: Counter[str], seconds: float, out: Path | None, errors: Path | None = None
 ) -> None:
-    """Say what came of a run: classified, unreadable by reason, skipped, images/s, labels, and where its files are.
+    """Write a summary to standard error: numbers of images, reasons, rate, label counts, and output files.
 
-    `whole` counts all rows of the output, which a resumed run shares with those before it; so do the labels.
+    `tally` counts the rows of this run. `whole` counts all rows of the output, including those of earlier runs that
+    this run resumed. Label counts are of all rows.
     """
     rate = tally.rows / seconds if seconds else 0.0
-    console.complain(f"classified  {tally.classified:,} images in {_duration(seconds)}, {rate:.1f} images/s")
+    console.write_line(f"classified  {tally.classified:,} images in {_duration(seconds)}, {rate:.1f} images/s")
     _list("unreadable", tally.unreadable)
     _list("skipped", skipped)
     if whole.rows != tally.rows:
-        console.complain(f"in all      {whole.rows:,} rows, of which {whole.classified:,} are classified")
+        console.write_line(f"all rows    {whole.rows:,}, of which {whole.classified:,} are classified")
         _list("unreadable", whole.unreadable)
     if whole.classified:
         for line in ("", *count_table(whole.labels), ""):
-            console.complain(line)
+            console.write_line(line)
     if out is not None:
-        console.complain(f"rows        {out}")
-        console.complain(f"record      {out}.run.json")
+        console.write_line(f"rows        {out}")
+        console.write_line(f"record      {out}.run.json")
     if errors is not None:
-        console.complain(f"errors      {errors}")
+        console.write_line(f"errors      {errors}")
 
 
 def _list(heading: str, counts: Counter[str]) -> None:
     if counts:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
-        console.complain(f"{heading:<11} {counts.total():,}: {reasons}")
+        console.write_line(f"{heading:<11} {counts.total():,}: {reasons}")
 
 
 def _duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""The standard streams, made safe before anything else reads or writes.
+"""Replaces the standard streams with safe ones before anything else reads or writes.
 
-A stream that is closed gets its descriptor back, so that no file that is opened later receives its text. Reading or
-writing that fails raises one of our exceptions, whoever reads or writes: Typer, Rich, a writer of rows.
+A closed stream is opened again on the null device. Otherwise the next file opened would get its descriptor, and
+messages would be written to that file. A failed read or write raises one of our exceptions, even inside Typer or Rich.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def secure_streams() -> None:
-    """Put safe streams in the place of the process's own. Those that a caller has replaced are left as they are."""
-    # A closed one is opened the wrong way round, in the order of the descriptors: what uses it is told.
+    """Replace the standard streams of this process. Streams that a caller has already replaced are not changed."""
+    # A closed stream is opened in the wrong direction, so that using it fails. The order gives them descriptors 0 to 2.
     source = _descriptor(0, sys.__stdin__, os.O_WRONLY)
     output = _descriptor(1, sys.__stdout__, os.O_RDONLY)
     messages = _descriptor(2, sys.__stderr__, os.O_WRONLY)
@@ -41,19 +41,19 @@ def secure_streams() -> None:
 
 
 def flush_output() -> None:
-    """Flush standard output as far as that is possible, for a process that ends whatever comes of it."""
+    """Flush standard output and ignore failures, because the process is about to exit."""
     with suppress(WriteError, ReaderGone):
         sys.stdout.flush()
 
 
 def open_output(path: Path) -> BinaryIO:
-    """Open a pipe or a device for rows. Raises OutputError; writing to it raises as standard output does."""
-    with open_pipe_or_device(path, console.complain) as file:
+    """Open a pipe or device for rows. Raises OutputError. Writing raises the same exceptions as standard output."""
+    with open_pipe_or_device(path, console.write_line) as file:
         return io.BufferedWriter(_Output(os.dup(file.fileno()), str(path), closefd=True))
 
 
 def refuse_closed_output(stream: BinaryIO) -> None:
-    """Raise WriteError where nothing can be written to a stream, before any work is done for it."""
+    """Raise WriteError if a stream cannot be written to. Called before any work is done."""
     try:
         os.write(stream.fileno(), b"")
     except OSError as error:
@@ -61,7 +61,7 @@ def refuse_closed_output(stream: BinaryIO) -> None:
 
 
 def refuse_closed_input(stream: BinaryIO) -> None:
-    """Raise DemoclassError where nothing can be read from a stream, before any work is done for it."""
+    """Raise DemoclassError if a stream cannot be read. Called before any work is done."""
     try:
         os.read(stream.fileno(), 0)
     except OSError as error:
@@ -69,10 +69,10 @@ def refuse_closed_input(stream: BinaryIO) -> None:
 
 
 class _Output(io.FileIO):
-    """A file to write that fails once; from then on it takes everything and keeps nothing.
+    """A file whose writes fail at most once. After a failure, writes are discarded.
 
-    So what is left in a buffer does not fail again when the interpreter flushes it at the end. Raises ReaderGone where
-    the reader of a pipe went away, WriteError where writing fails.
+    Otherwise the rest of a buffer would fail again when the interpreter flushes it at exit. Raises ReaderGone if the
+    reader of a pipe closed it, and WriteError for all other failures.
     """
 
     def __init__(self, descriptor: int, name: str, *, closefd: bool = False) -> None:
@@ -84,7 +84,7 @@ class _Output(io.FileIO):
         if self._has_failed:
             return memoryview(data).nbytes
         try:
-            # A stream that another program has made non-blocking is waited for, as a blocking one is.
+            # Another program may have made the stream non-blocking: wait until it can be written.
             while (written := super().write(data)) is None:
                 select.select([], [self], [])
         except (BrokenPipeError, ConnectionResetError):
@@ -97,7 +97,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Standard error: what it does not take is dropped, and the run goes on."""
+    """Standard error. Messages that cannot be written are dropped, and the run continues."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -109,11 +109,11 @@ class _Messages(io.FileIO):
 
 
 class _Input(io.FileIO):
-    """Standard input. Raises DemoclassError where it can't be read."""
+    """Standard input. Raises DemoclassError if it cannot be read."""
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         try:
-            # To the reader of a non-blocking stream, nothing yet would be the same as nothing more.
+            # On a non-blocking stream, "no data yet" would be taken for the end of the stream.
             while (read := super().readinto(buffer)) is None:
                 select.select([self], [], [])
         except OSError as error:
@@ -122,28 +122,28 @@ class _Input(io.FileIO):
 
 
 def _descriptor(number: int, stream: TextIO | None, closed: int) -> int:
-    """Return the descriptor of a standard stream; where it was closed at the start, a new one, opened as `closed`.
+    """Return the descriptor of a standard stream. If the stream was closed at the start, open it with mode `closed`.
 
-    The new one is the lowest that is free. It has another number only if something has been opened under it meanwhile.
+    The new descriptor is the lowest free one. It differs from `number` only if another file has been opened there.
     """
     if stream is not None:
         return number
-    opened = os.open(os.devnull, closed)
-    os.set_inheritable(opened, opened == number)
-    return opened
+    descriptor = os.open(os.devnull, closed)
+    os.set_inheritable(descriptor, descriptor == number)
+    return descriptor
 
 
 def _as_text(
     buffer: BinaryIO, stream: TextIO | None, errors: str | None = None, line_buffering: bool | None = None
 ) -> io.TextIOWrapper:
-    """Return a text stream over `buffer`, set up as the stream whose place it takes."""
-    before = stream if isinstance(stream, io.TextIOWrapper) else io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    """Return a text stream over `buffer`, with the encoding and buffering of the stream it replaces."""
+    original = stream if isinstance(stream, io.TextIOWrapper) else io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     return io.TextIOWrapper(
         buffer,
-        encoding=before.encoding,
-        errors=errors or before.errors,
-        line_buffering=before.line_buffering if line_buffering is None else line_buffering,
-        write_through=before.write_through,
+        encoding=original.encoding,
+        errors=errors or original.errors,
+        line_buffering=original.line_buffering if line_buffering is None else line_buffering,
+        write_through=original.write_through,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from democlass.cli import console
 from democlass.cli.bar import Bar, time_left
-from democlass.names import visible
+from democlass.names import to_printable
 
 if TYPE_CHECKING:
     from democlass.train.trainer import Progress
@@ -35,11 +35,11 @@ class Steps(Bar):
         if self._drawn is None:
             console.complain(text)
         else:
-            self._say(visible(text))
+            self._say(to_printable(text))
 
     def note(self, text: str) -> None:
         """Write a line where progress is shown."""
-        self._say(visible(text))
+        self._say(to_printable(text))
 
     def _line(self, progress: Progress) -> str:
         assert self._first is not None

@@ -1,4 +1,4 @@
-"""`classify weights`: which checkpoints are in use and why, and what is known of them."""
+"""`classify weights`: shows which checkpoints are used and why, and what their cards say."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from democlass.cli.options import NetworkOptions
 from democlass.tasks import TASKS
 
 app = typer.Typer(add_completion=False)
-_SHORT = 12
-"""Characters of a SHA-256 that tell checkpoints apart."""
+_SHORT_DIGEST = 12
+"""Number of characters of a SHA-256 to show: enough to distinguish checkpoints."""
 
-_LONGEST = 120
-"""Characters of a line that is taken from a card, which may hold any text."""
+_MAX_LENGTH = 120
+"""Number of characters to show of a line from a card, which may hold any text."""
 
-_OPENS = (Mapping, list, tuple)
+_NESTED = (Mapping, list, tuple)
 
 
-class ShownAs(str, Enum):
-    """How the command answers."""
+class WeightsFormat(str, Enum):
+    """The format of the output."""
 
     TABLE = "table"
     JSON = "json"
@@ -36,17 +36,20 @@ class ShownAs(str, Enum):
 def weights(
     context: typer.Context,
     networks: NetworkOptions,
-    shown_as: Annotated[ShownAs, typer.Option("--format", "-f", help="What the answer is written as.")] = ShownAs.TABLE,
+    format_: Annotated[
+        WeightsFormat, typer.Option("--format", "-f", help="Format of the output.")
+    ] = WeightsFormat.TABLE,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show the whole SHA-256 and the whole card, as JSON always does.")
+        bool,
+        typer.Option("--verbose", "-v", help="Show the whole SHA-256 and card. JSON always includes both."),
     ] = False,
 ) -> int:
-    """Show which checkpoints are in use and why: file, SHA-256, labels in output order, temperature, accuracy.
+    """Show which checkpoints are used and why: file, SHA-256, labels in output order, temperature, accuracy.
 
-    The accuracy is what the checkpoint's card says: agreement with annotators, as `classify evaluate` measured it.
+    The accuracy is read from the card in the checkpoint: agreement with annotators, measured by `classify evaluate`.
     """
     described = _describe(context, networks)
-    if shown_as is ShownAs.JSON:
+    if format_ is WeightsFormat.JSON:
         from democlass.output.formats import json_line
 
         sys.stdout.buffer.write(json_line(described) + b"\n")
@@ -65,12 +68,12 @@ def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any
         location = locations[task.name]
         checkpoint = load(location, task, labels=labels.get(task.name))
         checkpoint.build(task)
-        for remark in checkpoint.remarks:
-            console.warn(remark)
+        for warning in checkpoint.warnings:
+            console.warn(warning)
         described[task.name] = {
             "title": task.title,
             "path": str(location.path),
-            "why": location.why,
+            "why": location.origin,
             "sha256": checkpoint.sha256,
             "labels": list(checkpoint.labels),
             "labels_named": checkpoint.labels_named,
@@ -86,7 +89,7 @@ def _print(described: dict[str, Any], verbose: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from democlass.names import visible
+    from democlass.names import to_printable
 
     out = Console(highlight=False, markup=False, emoji=False)
     for number, checkpoint in enumerate(described.values()):
@@ -97,64 +100,72 @@ def _print(described: dict[str, Any], verbose: bool) -> None:
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         for name, text in _summary(checkpoint, verbose):
-            grid.add_row(name, Text(visible(text)))
+            grid.add_row(name, Text(to_printable(text)))
         out.print(grid)
         if verbose and checkpoint["card"]:
             for depth, line in _lines("card", checkpoint["card"]):
-                out.print(Padding(Text(visible(line), overflow="fold"), (0, 0, 0, 2 * depth)))
+                out.print(Padding(Text(to_printable(line), overflow="fold"), (0, 0, 0, 2 * depth)))
     if not verbose:
         out.print()
         out.print(Text("--verbose shows the whole card of each checkpoint.", style="dim"))
 
 
 def _summary(checkpoint: dict[str, Any], verbose: bool) -> Iterator[tuple[str, str]]:
-    """Yield the lines about one checkpoint, each with its name."""
+    """Yield the name and text of each line about one checkpoint."""
     digest = checkpoint["sha256"]
     yield "path", checkpoint["path"]
     yield "why", checkpoint["why"]
-    yield "sha256", digest if verbose else f"{digest[:_SHORT]}…"
+    yield "sha256", digest if verbose else f"{digest[:_SHORT_DIGEST]}…"
     yield "temperature", str(checkpoint["temperature"])
-    assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint names none)"
+    assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint lists no labels)"
     yield "labels", ", ".join(checkpoint["labels"]) + assumed
     if not checkpoint["card"]:
-        yield "card", "none in the file"
+        yield "card", "none"
     elif not verbose:
         yield "accuracy", _accuracy(checkpoint["card"])
 
 
 def _accuracy(card: Mapping[str, Any]) -> str:
-    """Return the accuracy of an evaluation, else that of the training's own check, with the data it was found on."""
+    """Return the accuracy in a card, and the data it was measured on: of an evaluation, or else of the training."""
     evaluation, choose = card.get("evaluation"), card.get("choose")
     if isinstance(evaluation, Mapping) and _is_share(evaluation.get("accuracy")):
         images = "image" if evaluation["accuracy"]["n"] == 1 else "images"
-        return _cut(f"{_said(evaluation['accuracy'])} {images} of {evaluation.get('data', 'data that is not named')}")
+        return _truncate(
+            f"{_format_value(evaluation['accuracy'])} {images} of {evaluation.get('data', 'unnamed data')}"
+        )
     if isinstance(choose, Mapping) and _is_number(choose.get("accuracy")):
-        return _cut(f"{choose['accuracy']:.1%} of {card.get('chosen on', 'data that is not named')}, after training")
+        return _truncate(f"{choose['accuracy']:.1%} of {card.get('chosen on', 'unnamed data')}, after training")
     return "not in the card"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _truncate(text: str) -> str:
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"
 
 
 def _lines(name: str, value: Any, depth: int = 0) -> Iterator[tuple[int, str]]:
-    """Lay a card out as lines, each with how deep it lies: what holds more than plain values opens a level."""
-    if isinstance(value, Mapping) and not _is_share(value) and any(isinstance(each, _OPENS) for each in value.values()):
+    """Yield the lines of a card, each with its depth. A value that holds nested values starts a new level."""
+    if _is_nested(value):
         yield depth, name
         for inner, each in value.items():
             yield from _lines(str(inner), each, depth + 1)
     elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
         yield depth, name
-        yield from ((depth + 1, _said(each)) for each in value)
+        yield from ((depth + 1, _format_value(each)) for each in value)
     else:
-        yield depth, f"{name}: {_said(value)}"
+        yield depth, f"{name}: {_format_value(value)}"
 
 
-def _said(value: Any) -> str:
+def _is_nested(value: Any) -> bool:
+    if not isinstance(value, Mapping) or _is_share(value):
+        return False
+    return any(isinstance(each, _NESTED) for each in value.values())
+
+
+def _format_value(value: Any) -> str:
     if _is_share(value):
         return f"{value['share']:.1%} ({value['low']:.1%} to {value['high']:.1%}) of {value['n']:,}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_said(each)}" for name, each in value.items()) or "none"
+        return ", ".join(f"{name} {_format_value(each)}" for name, each in value.items()) or "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from democlass.errors import CheckpointError
 from democlass.evaluate.outputs import check_writable
-from democlass.networks.checkpoint_files import write_on_card
+from democlass.networks.checkpoint_files import write_card_entry
 
 
 def check_cards(files: Mapping[str, Path]) -> None:
@@ -36,7 +36,7 @@ def write_cards(evaluation: Mapping[str, Any]) -> list[str]:
         path = evaluation["checkpoints"][name]["path"]
         entry = {key: value for key, value in task.items() if key not in ("title", "coverage")}
         entry["calibration"] = {key: entry["calibration"][key] for key in ("ece", "nll", "brier")}
-        write_on_card(_resolve(Path(path)), "evaluation", {"data": Path(evaluation["labels"]).name, **entry})
+        write_card_entry(_resolve(Path(path)), "evaluation", {"data": Path(evaluation["labels"]).name, **entry})
         written.append(path)
     return written
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from democlass.evaluate import charts, tables
-from democlass.names import visible
+from democlass.names import to_printable
 
 CHARTS = ("confusion", "reliability", "coverage", "groups")
 """The charts of each task."""
@@ -80,4 +80,4 @@ def _render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 
 def _escape(text: str) -> str:
     """Return untrusted text for one line of Markdown: neither Markdown nor HTML in it has an effect."""
-    return _SPECIAL.sub(r"\\\1", escape(visible(text), quote=False))
+    return _SPECIAL.sub(r"\\\1", escape(to_printable(text), quote=False))

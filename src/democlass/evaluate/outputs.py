@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +65,6 @@ class OutputFile:
             else:
                 self.path.write_bytes(content)
         except OSError as error:
-            if self.is_file:
-                with suppress(OSError):
-                    self.temporary.unlink()
             raise WriteError(f"can't write {self.path}: {error.strerror}") from None
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from democlass.evaluate import charts, tables
-from democlass.names import visible
+from democlass.names import to_printable
 
 
 def render_page(evaluation: dict[str, Any]) -> str:
@@ -67,4 +67,4 @@ def _template() -> Template:
 
 def _show(value: Any) -> Any:
     """Write out characters that would break a line or change the direction of text."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return to_printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

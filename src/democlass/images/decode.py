@@ -1,6 +1,6 @@
-"""From an input to the pixels that the networks are given: decoding, EXIF, colour modes, limits.
+"""Decode an image to the pixels that the networks read: file formats, EXIF orientation, colour modes, limits.
 
-Every input is taken for hostile. Whatever is wrong with it ends as an `ImageError` whose text a person can act on.
+Every input is treated as hostile. Whatever is wrong with it becomes an `ImageError` that says what a person can do.
 """
 
 from __future__ import annotations
@@ -19,18 +19,16 @@ from PIL import Image, UnidentifiedImageError
 
 from democlass.errors import ImageError
 from democlass.images import depth, jpeg
-from democlass.images.geometry import cut_all
-from democlass.names import visible
+from democlass.images.geometry import apply_geometries
+from democlass.inputs.item import Source
+from democlass.names import to_printable
 from democlass.settings import MAX_PIXELS
 from democlass.tasks import SIDE, Geometry
 
-Input: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]"
-"""A path, an encoded image, a PIL image, or RGB pixels uint8 H x W x 3."""
-
 Pixels: TypeAlias = Mapping[Geometry, NDArray[np.uint8]]
-"""RGB uint8 SIDE x SIDE x 3 for each geometry asked for."""
+"""The pixels of one face: RGB uint8 SIDE x SIDE x 3 for each geometry."""
 
-# EPS would start Ghostscript on a stranger's program; the others are no pictures of pixels, or stubs.
+# EPS would run an untrusted program in Ghostscript; the others have no pixels, or Pillow has no decoder for them.
 _REFUSED_FORMATS = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
 _EXIF_ORIENTATION = 0x0112
@@ -47,39 +45,43 @@ _REVERSE = {
     Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
     Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
 }
-"""The others reverse themselves."""
+"""The other transpositions are their own inverse."""
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-"""All that pillow_heif takes: it is registered by the first such file, and must not change what becomes of others."""
-_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""All brands that pillow_heif reads. It is registered for the first such file, and must not affect other files."""
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_DETAIL = 120
+"""Characters of a decoder's message that an error repeats."""
 
 FAST_SIDE = 3 * SIDE // 2
-"""Where speed goes before exactness, JPEGs are decoded at a reduced scale while their short side stays this long."""
+"""With `fast`, JPEGs are decoded at a reduced scale as long as their short side keeps this many pixels."""
 
 
 def prepare(
-    source: Input,
+    source: Source,
     geometries: Iterable[Geometry],
     *,
     ignore_exif: bool = False,
     max_pixels: int = MAX_PIXELS,
     fast: bool = False,
-) -> Pixels:
-    """Decode an input and cut it to every geometry. Raises ImageError."""
+) -> list[Pixels]:
+    """Decode an image and cut it to every geometry. Raises ImageError.
+
+    Returns the pixels of each face. Today the only face is the whole image.
+    """
     image = read(source, ignore_exif=ignore_exif, max_pixels=max_pixels, fast=fast)
-    return cut_all(image, tuple(geometries), max_pixels=max_pixels)
+    return [apply_geometries(image, tuple(geometries), max_pixels=max_pixels)]
 
 
-def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS, fast: bool = False) -> Image.Image:
-    """Return an input as a PIL image in RGB, upright unless `ignore_exif`; of several frames, the first.
+def read(source: Source, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXELS, fast: bool = False) -> Image.Image:
+    """Return the first frame of an image as a PIL image in RGB, turned as EXIF says unless `ignore_exif`.
 
-    `fast` lets a JPEG come smaller than it is, its short side not below FAST_SIDE. Raises ImageError, also where the
-    image has more than `max_pixels`; TypeError where the input is none.
+    With `fast`, a JPEG may be decoded at a reduced scale, its short side at least FAST_SIDE. Raises ImageError, also if
+    the image has more than `max_pixels`; TypeError if `source` is not of the types of `Source`.
     """
     if not isinstance(source, (str, os.PathLike, bytes, Image.Image, np.ndarray)):
-        raise TypeError(f"an input is a path, bytes, a PIL image or an array, no {type(source).__name__}")
-    with _verdicts():
+        raise TypeError(f"an image must be a path, bytes, a PIL image or an array, not {type(source).__name__}")
+    with _as_image_errors():
         if isinstance(source, Image.Image):
             _check_size(*source.size, max_pixels)
             return _to_rgb(source, source, ignore_exif)
@@ -90,13 +92,13 @@ def read(source: Input, *, ignore_exif: bool = False, max_pixels: int = MAX_PIXE
 
 
 def allow_pixels(max_pixels: int) -> None:
-    """Raise Pillow's own process-wide limit to ours where it is lower; it is never lowered."""
+    """Raise Pillow's process-wide limit to `max_pixels` if it is lower. It is never lowered."""
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 
 
 def _open(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file and nothing else, without ever waiting for a pipe's writer."""
+    """Open a regular file. Raises ImageError for anything else, without waiting for the writer of a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -131,7 +133,7 @@ def _opened(stream: BinaryIO, head: bytes) -> Image.Image:
     try:
         return Image.open(stream)
     except UnidentifiedImageError:
-        if head.startswith(_TIFF_BEGINNINGS):
+        if head.startswith(_TIFF_SIGNATURES):
             raise ImageError(
                 "unreadable TIFF",
                 "it is damaged, or of a kind that Pillow does not read, as floats in several channels",
@@ -140,15 +142,15 @@ def _opened(stream: BinaryIO, head: bytes) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image, header: Image.Image, ignore_exif: bool) -> Image.Image:
-    """Return the image in RGB and upright, as the metadata of `header` says, or as it is stored."""
+    """Return the image in RGB, turned as the metadata of `header` says unless `ignore_exif`."""
     if ignore_exif:
-        # Pillow turns a TIFF while it loads it, and deletes the tag.
+        # Pillow turns a TIFF while loading it, and deletes the tag.
         turn = _orientation(header) if header.format == "TIFF" else None
         image.load()
         placed = image if turn is None else image.transpose(_REVERSE.get(turn, turn))
     else:
         image.load()
-        turn = _orientation(header)  # after load(), for TIFF, and for PNG, whose EXIF may follow the pixels
+        turn = _orientation(header)  # after load(): in PNG, EXIF may follow the pixels
         placed = image if turn is None else image.transpose(turn)
     shallow = depth.to_8_bit(placed, header)
     if shallow.mode == "RGB":
@@ -162,7 +164,7 @@ def _to_rgb(image: Image.Image, header: Image.Image, ignore_exif: bool) -> Image
 def _orientation(header: Image.Image) -> Image.Transpose | None:
     try:
         return _UPRIGHT.get(header.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # hostile metadata raises anything; an orientation that can't be read is none
+    except Exception:  # hostile metadata raises anything; an unreadable orientation is ignored
         return None
 
 
@@ -204,8 +206,8 @@ _SYSTEM_REASONS = {
 
 
 @contextmanager
-def _verdicts() -> Iterator[None]:
-    """Turn whatever reading raises into an ImageError."""
+def _as_image_errors() -> Iterator[None]:
+    """Turn every exception of reading into an ImageError."""
     try:
         yield
     except ImageError:
@@ -219,13 +221,13 @@ def _verdicts() -> Iterator[None]:
     except OSError as error:
         if error.errno in _SYSTEM_REASONS:
             raise ImageError(*_SYSTEM_REASONS[error.errno]) from None
-        raise _damage(error) from None
-    except Exception as error:  # on hostile bytes decoders raise struct.error, KeyError, SyntaxError, ...
-        raise _damage(error) from None
+        raise _damage_error(error) from None
+    except Exception as error:  # on hostile bytes, decoders raise struct.error, KeyError, SyntaxError, …
+        raise _damage_error(error) from None
 
 
-def _damage(error: Exception) -> ImageError:
+def _damage_error(error: Exception) -> ImageError:
     if "truncated" in str(error).lower():
         return ImageError("truncated", "the file ends before the image does; copy it again from where it came")
-    detail = visible(str(error) or type(error).__name__)[:_MAX_DETAIL]
+    detail = to_printable(str(error) or type(error).__name__)[:_MAX_DETAIL]
     return ImageError("damaged image", detail)

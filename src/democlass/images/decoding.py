@@ -1,4 +1,4 @@
-"""How images are decoded: what every process that decodes for one classifier does alike."""
+"""How images are decoded: the settings that every decoding process of one classifier shares."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from democlass.images.decode import Input, Pixels, allow_pixels, prepare
+from democlass.images.decode import Pixels, allow_pixels, prepare
+from democlass.inputs.item import Source
 from democlass.settings import MAX_PIXELS, Settings
 from democlass.tasks import Geometry, Task
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How images are decoded, for which geometries: the arguments of `images.prepare`."""
+    """How images are decoded, and for which geometries: the arguments of `decode.prepare`."""
 
     geometries: tuple[Geometry, ...]
     ignore_exif: bool = False
@@ -21,25 +22,25 @@ class Decoding:
     fast: bool = False
 
     def __post_init__(self) -> None:
-        """Let Pillow read as much, in whichever process this is."""
+        """Raise Pillow's limit in this process, so that it reads images of up to `max_pixels`."""
         allow_pixels(self.max_pixels)
 
-    def __call__(self, source: Input) -> Pixels:
-        """Decode in this process. Raises ImageError."""
+    def __call__(self, source: Source) -> list[Pixels]:
+        """Decode an image in this process and return the pixels of each face. Raises ImageError."""
         return prepare(source, **{name: getattr(self, name) for name in self.__dataclass_fields__})
 
     @classmethod
     def of(cls, tasks: Sequence[Task], settings: Settings) -> Decoding:
-        """Return how images are decoded for these tasks."""
+        """Return how images are decoded for these tasks and settings."""
         geometries = tuple(dict.fromkeys(task.geometry for task in tasks))
         return cls(geometries, settings.ignore_exif, settings.max_pixels, settings.fast)
 
     def to_json(self) -> str:
-        """Return what `from_json` makes an equal object of, in another process."""
+        """Return this object as JSON, for `from_json` in another process."""
         return json.dumps(asdict(self), default=lambda geometry: geometry.name)
 
     @classmethod
     def from_json(cls, text: str) -> Decoding:
-        """Undo `to_json`."""
+        """Return the object that `to_json` wrote."""
         values = json.loads(text)
         return cls(**values | {"geometries": tuple(Geometry[name] for name in values["geometries"])})

@@ -1,6 +1,6 @@
-"""Decoding in processes of its own, so that a hostile file costs one row: not the run, and not more than a time limit.
+"""Decode images in child processes with a time limit, so that a hostile file costs one row and not the run.
 
-Each calling thread has a worker process for itself meanwhile (`worker.py`); `worker_process.py` starts and ends them.
+Each call uses a worker process of its own (`worker.py`); `worker_process.py` starts and ends them.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from democlass.errors import CancelledError, DemoclassError, ImageError, UsageError
-from democlass.images.decode import Input, Pixels
+from democlass.images.decode import Pixels
 from democlass.images.decoding import Decoding as Decoding
+from democlass.images.face_pixels import max_size, unpack_faces
 from democlass.images.messages import CONTENT, ERROR, NAME, PIXELS
 from democlass.images.worker_process import WorkerPool, WorkerProcess
+from democlass.inputs.item import Source
 from democlass.names import raw_bytes
 from democlass.settings import DECODE_TIMEOUT
-from democlass.tasks import SIDE
 
 _ATTEMPTS = 2
-_FRAME = SIDE * SIDE * 3
-_MOST_ERROR = 2**16  # bytes
-_LONGEST_TIMEOUT = 86_400.0
+_MAX_ERROR = 2**16
+"""Bytes of an error message."""
+_MAX_TIMEOUT = 86_400.0
+"""Seconds: a day."""
 
 _PACKAGE = os.path.abspath(Path(__file__).parents[2])
 _LIBRARIES = ("numpy", "PIL", "simplejpeg", "pillow_heif")
-"""What a worker imports besides the standard library and this package."""
+"""The libraries that a worker imports besides the standard library and this package."""
 
-# Isolated mode, without the site module: sys.path has the standard library only, whatever the current folder, the
-# environment and .pth files say. This package is imported next, so that it is the parent's and no other; then the
-# folders of the libraries take the place of its own.
+# Isolated mode without the site module: sys.path holds the standard library only, and the current folder, the
+# environment and .pth files have no effect. First import this package, so that it is the parent's copy; then replace
+# its folder in sys.path by the folders of the libraries.
 _START = (
     "import sys; sys.path.append(sys.argv[1]); import democlass; sys.path[-1:] = sys.argv[4:]; "
     "from democlass.images.worker import main; main(sys.argv[2], float(sys.argv[3]))"
@@ -45,7 +45,7 @@ _START = (
 
 
 class Cancellation:
-    """Ends calls of an `Isolated` from any other thread; several calls may share one, and none is good after it."""
+    """Cancels calls of an `Isolated` from another thread. Several calls may share one; it cannot be reset."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,9 +53,9 @@ class Cancellation:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """End all calls that have this cancellation, at once, with CancelledError; also those that come later.
+        """End all calls with this cancellation at once, with CancelledError; also later calls.
 
-        A worker that is busy with one is killed. Does not block.
+        The workers of these calls are killed. Does not block.
         """
         with self._lock:
             self.is_cancelled = True
@@ -64,7 +64,7 @@ class Cancellation:
 
     @contextmanager
     def of(self, worker: WorkerProcess) -> Iterator[None]:
-        """Kill the worker when `cancel` is called inside this context. Raises CancelledError where it was before."""
+        """Kill the worker if `cancel` is called inside this context. Raises CancelledError if it was called before."""
         with self._lock:
             if self.is_cancelled:
                 raise CancelledError("decoding was cancelled")
@@ -77,42 +77,43 @@ class Cancellation:
 
 
 class Isolated:
-    """Decodes as `Decoding` does, each calling thread in a child process that it has for itself meanwhile.
+    """Decodes as `Decoding` does, but in child processes. Calls from several threads run in parallel.
 
-    A file that takes longer than `timeout` seconds to decode has its child killed. Children are kept for the next
-    image. One that dies is replaced and its file tried once more. All end with `close`, with this object, and with
-    this process, however it ends. Calls may come from any thread.
+    If decoding a file takes longer than `timeout` seconds, its child is killed. Children are reused. If a child dies,
+    it is replaced and its file tried once more. All children end with `close`, with this object, and with this process,
+    also if it is killed.
 
-    `command` starts a child instead of the usual command; it gets the decoding, as JSON, and the timeout as its last
-    two arguments. Raises UsageError where the timeout is not above 0 and at most a day.
+    `command` starts a child instead of the usual command; the decoding as JSON and the timeout are its last two
+    arguments. Raises UsageError unless the timeout is above 0 and at most a day.
     """
 
     def __init__(
         self, decoding: Decoding, *, timeout: float = DECODE_TIMEOUT, command: Sequence[str] | None = None
     ) -> None:
-        if not 0 < timeout <= _LONGEST_TIMEOUT:
-            raise UsageError(f"a time limit for decoding of {timeout} s: it must be above 0, and a day at most")
+        if not 0 < timeout <= _MAX_TIMEOUT:
+            raise UsageError(f"the time limit for decoding is {timeout} s: it must be above 0 and at most a day")
         self._decoding = decoding
         self._timeout = timeout
-        told = [decoding.to_json(), str(timeout)]
-        self._pool = WorkerPool(_own_command(*told) if command is None else [*command, *told])
+        arguments = [decoding.to_json(), str(timeout)]
+        self._pool = WorkerPool(_own_command(*arguments) if command is None else [*command, *arguments])
         weakref.finalize(self, self._pool.close)
 
     @property
     def pids(self) -> list[int]:
-        """The process numbers of all children."""
+        """The process IDs of all children."""
         return self._pool.pids
 
     def start(self, count: int) -> None:
-        """Have so many children: while other things are loaded they get ready. Raises CancelledError after `close`."""
+        """Start children until there are `count`, without waiting for them. Raises CancelledError after `close`."""
         self._pool.start(count)
 
-    def __call__(self, source: Input, cancellation: Cancellation | None = None) -> Pixels:
-        """Decode a path or an encoded image in a child; a PIL image or an array, which is decoded already, here.
+    def __call__(self, source: Source, cancellation: Cancellation | None = None) -> list[Pixels]:
+        """Return the pixels of each face. Paths and encoded images are decoded in a child.
 
-        Raises ImageError; its reason is "timed out" where decoding took too long, which is not tried again, and "the
-        decoder crashed" where two children ended. Raises CancelledError where `cancellation` was or is cancelled, or
-        this object closed; DemoclassError where no child can be started.
+        PIL images and arrays, which are decoded already, are prepared in this process. Raises ImageError; its reason
+        is "timed out" if decoding took too long, which is not retried, and "the decoder crashed" if two children died.
+        Raises CancelledError if `cancellation` is cancelled or this object closed, before or during the call;
+        DemoclassError if no child can be started.
         """
         if isinstance(source, bytes):
             kind, content = CONTENT, source
@@ -125,11 +126,11 @@ class Isolated:
         for _ in range(_ATTEMPTS):
             if cancellation.is_cancelled:
                 raise CancelledError("decoding was cancelled")
-            worker = self._pool.take(relative=kind == NAME and not content.startswith(b"/"))
+            worker = self._pool.acquire(same_folder=kind == NAME and not content.startswith(b"/"))
             try:
                 with cancellation.of(worker):
                     pixels = self._ask(worker, kind, content)
-            except (EOFError, ValueError):  # it ended, or what it says is no answer
+            except (EOFError, ValueError):  # the child died, or its answer is malformed
                 self._pool.discard(worker)
                 was_ready = was_ready or worker.is_ready
             except TimeoutError:
@@ -138,13 +139,13 @@ class Isolated:
                     "timed out", f"decoding took more than {self._timeout:g} s; a longer time limit may help"
                 ) from None
             except ImageError:
-                self._pool.give(worker)
+                self._pool.release(worker)
                 raise
-            except BaseException:  # an interruption too: an answer that nobody has read would be taken for the next
+            except BaseException:  # also an interruption: an unread answer would be taken for the next one
                 self._pool.discard(worker)
                 raise
             else:
-                self._pool.give(worker)
+                self._pool.release(worker)
                 return pixels
         if cancellation.is_cancelled or self._pool.is_closed:
             raise CancelledError("decoding was cancelled")
@@ -153,21 +154,19 @@ class Isolated:
         raise ImageError("the decoder crashed", "the file is hostile or damaged in a way that no decoder expects")
 
     def close(self) -> None:
-        """Kill all children at once, also those at work: their callers get CancelledError. Nothing is decoded after."""
+        """Kill all children at once; running calls raise CancelledError. Later calls raise it too."""
         self._pool.close()
 
-    def _ask(self, worker: WorkerProcess, kind: bytes, content: bytes) -> Pixels:
+    def _ask(self, worker: WorkerProcess, kind: bytes, content: bytes) -> list[Pixels]:
         geometries = self._decoding.geometries
-        most = max(len(geometries) * _FRAME, _MOST_ERROR)
-        kind, answer = worker.ask(kind, content, seconds=self._timeout, most=most)
+        limit = max(max_size(geometries), _MAX_ERROR)
+        kind, answer = worker.request(kind, content, timeout=self._timeout, max_size=limit)
         if kind == ERROR:
             reason, advice = json.loads(answer)
             raise ImageError(str(reason), str(advice))
-        frames = np.frombuffer(answer, np.uint8).reshape(-1, SIDE, SIDE, 3)
-        if kind != PIXELS or len(frames) not in (1, len(geometries)):
-            raise ValueError(kind)
-        # One frame serves all geometries of a square image.
-        return {geometry: frames[place % len(frames)] for place, geometry in enumerate(geometries)}
+        if kind != PIXELS:
+            raise ValueError(f"an answer of kind {kind!r}")
+        return unpack_faces(answer, geometries)
 
 
 def _own_command(decoding: str, timeout: str) -> list[str]:
@@ -176,7 +175,7 @@ def _own_command(decoding: str, timeout: str) -> list[str]:
 
 
 def _library_folders() -> list[str]:
-    """Return the folders that the libraries were, or would be, imported from by this process."""
+    """Return the folders from which this process imports the libraries."""
     specs = (importlib.util.find_spec(name) for name in _LIBRARIES)
     files = [spec.origin for spec in specs if spec is not None and spec.origin is not None]
     return list(dict.fromkeys(os.path.abspath(Path(file).parents[1]) for file in files))

@@ -1,4 +1,4 @@
-"""A faster decoder in front of Pillow, for plain JPEGs; whatever it refuses goes to Pillow, whose verdict counts."""
+"""A fast decoder for plain JPEGs. Pillow decodes all images that it does not support."""
 
 from __future__ import annotations
 
@@ -12,79 +12,81 @@ from PIL import Image
 
 _PLAIN_MODES = ("RGB", "L")
 _FORMATS = ("JPEG", "MPO")
-_MOST_BYTES = 2**28  # of a file read at once; Pillow reads larger ones piece by piece
-_SHRINKS = (8, 4, 2)  # the scales that libjpeg-turbo has vector code for; others cost more than they save
+_MAX_BYTES = 2**28  # Pillow decodes larger files, because it does not read them at once
+_SCALES = (8, 4, 2)  # the divisors for which libjpeg-turbo has vector code; others are slower than full size
 
 
-class _Scratch(threading.local):
-    """Memory that each thread decodes into again and again: fresh pages cost a fifth of decoding a large photo."""
+class _ReusedBuffer(threading.local):
+    """Memory that each thread reuses for decoding. New memory costs a fifth of the time of a large photo."""
 
-    _MOST_KEPT = 2**26
+    _MAX_KEPT = 2**26
 
     def __init__(self) -> None:
         self._kept = bytearray()
 
-    def of(self, size: int) -> bytearray:
-        """Return `size` bytes or more, whose content is anything, and which no image stands on."""
-        if size > self._MOST_KEPT:
+    def allocate(self, size: int) -> bytearray:
+        """Return at least `size` bytes, with undefined content, that no image uses."""
+        if size > self._MAX_KEPT:
             return bytearray(size)
-        if size > len(self._kept) or self._in_use():
+        if size > len(self._kept) or self._is_used():
             self._kept = bytearray(size)
         return self._kept
 
-    def _in_use(self) -> bool:
+    def _is_used(self) -> bool:
         try:
-            self._kept.append(self._kept.pop())  # which Python refuses while anything points into it
+            self._kept.append(self._kept.pop())  # Python refuses this while the memory is used elsewhere
         except BufferError:
             return True
         return False
 
 
-_scratch = _Scratch()
+_buffer = _ReusedBuffer()
 
 
-def decode(stream: BinaryIO, header: Image.Image, least_side: int | None) -> Image.Image | None:
-    """Return the image that `header` has opened on the stream, in RGB, or None where Pillow has to decode it.
+def decode(stream: BinaryIO, header: Image.Image, min_side: int | None) -> Image.Image | None:
+    """Decode the image of the stream to RGB, or return None if Pillow has to decode it. `header` is the opened image.
 
-    Pixels are identical to Pillow's. With `least_side` the image may come smaller: a half, a quarter or an eighth while
-    it is decoded (DCT scaling), but its shorter side not below `least_side`.
+    The pixels are identical to Pillow's. With `min_side`, a large image is decoded at a half, a quarter or an eighth
+    of its size (DCT scaling), as long as its short side has at least `min_side` pixels.
     """
     if header.format not in _FORMATS or header.mode not in _PLAIN_MODES:
         return None
-    place = stream.tell()
+    position = stream.tell()
     stream.seek(0)
-    content = stream.read(_MOST_BYTES)
-    stream.seek(place)  # where Pillow, should it come to that, goes on
-    if len(content) == _MOST_BYTES:
+    content = stream.read(_MAX_BYTES)
+    stream.seek(position)  # Pillow may continue from here
+    if len(content) == _MAX_BYTES:
         return None
-    shrink = {} if least_side is None else _smallest(header.size, least_side)
+    scaling = {} if min_side is None else _choose_scaling(header.size, min_side)
     try:
-        # strict: a truncated file must not pass for a whole one
-        memory = _scratch.of(header.width * header.height * 4)
-        pixels = simplejpeg.decode_jpeg(content, "RGBX", strict=True, buffer=memory, **shrink)
+        # strict: refuse truncated files
+        memory = _buffer.allocate(header.width * header.height * 4)
+        pixels = simplejpeg.decode_jpeg(content, "RGBX", strict=True, buffer=memory, **scaling)
     except ValueError:
         return None
     height, width, _ = pixels.shape
-    if not shrink and (width, height) != header.size:
+    if not scaling and (width, height) != header.size:
         return None
-    return _standing_on(pixels)
+    return _wrap(pixels)
 
 
-def _standing_on(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Return an RGB image on pixels uint8 H x W x 4 as they lie: it is how Pillow lays RGB out, so nothing is copied.
+def _wrap(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Return an RGB image that uses the memory of pixels uint8 H x W x 4, without copying.
 
-    Image.frombuffer, the public way, knows of RGB in three bytes only, and copies.
+    This is Pillow's own layout of RGB. The public function, Image.frombuffer, supports only three bytes a pixel, and
+    copies.
     """
     height, width, _ = pixels.shape
     mapped = Image.core.map_buffer(pixels, (width, height), "raw", 0, ("RGB", 0, 1))  # type: ignore[attr-defined]
     image = Image.new("RGB", (0, 0))._new(mapped)
-    image.readonly = 1  # whatever would change it, copies it first
+    image.readonly = 1  # Pillow copies the pixels before it changes them
     return image
 
 
-def _smallest(size: tuple[int, int], least_side: int) -> dict[str, int]:
-    for shrink in _SHRINKS:
-        width, height = (-(-side // shrink) for side in size)
-        if min(width, height) >= least_side:
+def _choose_scaling(size: tuple[int, int], min_side: int) -> dict[str, int]:
+    """Return the arguments of simplejpeg for the smallest allowed scale, empty for full size."""
+    for divisor in _SCALES:
+        width, height = (-(-side // divisor) for side in size)
+        if min(width, height) >= min_side:
             return {"min_height": height, "min_width": width}
     return {}

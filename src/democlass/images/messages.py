@@ -1,7 +1,7 @@
-"""The messages between a process and its decoding workers: a kind, a length, and so many bytes.
+"""The messages between a process and its decoding workers: a kind, a length, and content of that length.
 
-A request is a file name or an encoded image; an answer is pixels or an error. Nothing is ever unpickled: a worker has
-read hostile files.
+A request is a file name or an encoded image. A response is pixels or an error. Nothing is unpickled, because a worker
+has read hostile files.
 """
 
 from __future__ import annotations
@@ -14,63 +14,64 @@ from collections.abc import Callable
 NAME, CONTENT = b"N", b"C"
 READY, PIXELS, ERROR = b"R", b"P", b"E"
 
-_HEAD = struct.Struct("<cQ")
-_SLICE = 1.0
-"""Seconds of one wait."""
+_HEADER = struct.Struct("<cQ")
+_MAX_WAIT = 1.0
+"""Maximum seconds of one wait."""
 
 
 class TimeLimit:
-    """Seconds that may be spent waiting. Time during which this process was stopped (Ctrl-Z) is not counted."""
+    """A limit on the seconds spent waiting. Time in which this process is stopped (Ctrl-Z) does not count."""
 
     def __init__(self, seconds: float) -> None:
-        self.left = seconds
+        self.remaining = seconds
 
     def wait(self, connection: socket.socket, action: Callable[[], int]) -> int:
-        """Return what an action on the connection returns. Raises TimeoutError when the time is used up."""
-        while self.left > 0:
-            wait = min(_SLICE, self.left)
+        """Call an action that waits for the connection, and return its result. Raises TimeoutError."""
+        while self.remaining > 0:
+            wait = min(_MAX_WAIT, self.remaining)
             connection.settimeout(wait)
-            began = time.monotonic()
+            start = time.monotonic()
             try:
                 return action()
             except TimeoutError:
                 pass
             finally:
-                self.left -= min(time.monotonic() - began, wait)
+                self.remaining -= min(time.monotonic() - start, wait)
         raise TimeoutError
 
 
 def send(connection: socket.socket, kind: bytes, content: bytes, limit: TimeLimit | None = None) -> None:
-    """Send one message. Raises EOFError where the other side is gone, TimeoutError."""
-    for part in (_HEAD.pack(kind, len(content)), content):
-        left = memoryview(part)
-        while left:
-            left = left[_do(connection, lambda left=left: connection.send(left), limit) :]  # type: ignore[misc]
+    """Send one message. Raises EOFError if the other process is gone, and TimeoutError."""
+    for part in (_HEADER.pack(kind, len(content)), content):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[_call(connection, lambda rest=rest: connection.send(rest), limit) :]  # type: ignore[misc]
 
 
-def receive(connection: socket.socket, most: int, limit: TimeLimit | None = None) -> tuple[bytes, bytearray]:
-    """Return kind and content of the next message.
+def receive(connection: socket.socket, max_size: int, limit: TimeLimit | None = None) -> tuple[bytes, bytearray]:
+    """Return the kind and content of the next message.
 
-    Raises EOFError where the other side is gone, TimeoutError, and ValueError where the content is longer than `most`.
+    Raises EOFError if the other process is gone, TimeoutError, and ValueError if the content has more than `max_size`
+    bytes.
     """
-    kind, length = _HEAD.unpack(_receive(connection, _HEAD.size, limit))
-    if length > most:
-        raise ValueError(f"a message of {length} bytes")
-    return kind, _receive(connection, length, limit)
+    kind, size = _HEADER.unpack(_receive_bytes(connection, _HEADER.size, limit))
+    if size > max_size:
+        raise ValueError(f"a message of {size} bytes")
+    return kind, _receive_bytes(connection, size, limit)
 
 
-def _receive(connection: socket.socket, size: int, limit: TimeLimit | None) -> bytearray:
+def _receive_bytes(connection: socket.socket, size: int, limit: TimeLimit | None) -> bytearray:
     content = bytearray(size)
-    left = memoryview(content)
-    while left:
-        count = _do(connection, lambda left=left: connection.recv_into(left), limit)  # type: ignore[misc]
+    rest = memoryview(content)
+    while rest:
+        count = _call(connection, lambda rest=rest: connection.recv_into(rest), limit)  # type: ignore[misc]
         if count == 0:
             raise EOFError
-        left = left[count:]
+        rest = rest[count:]
     return content
 
 
-def _do(connection: socket.socket, action: Callable[[], int], limit: TimeLimit | None) -> int:
+def _call(connection: socket.socket, action: Callable[[], int], limit: TimeLimit | None) -> int:
     try:
         return action() if limit is None else limit.wait(connection, action)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Work done ahead in threads, its results in order: what the loader and the classifier both stand on."""
+"""Run work ahead in threads and yield its results in order. The loader and the classifier use it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def ordered(
     begin: Callable[[], object] = lambda: None,
     cancel: Callable[[], object] = lambda: None,
 ) -> Generator[Result, None, None]:
-    """Yield `work` of each item, in their order; what it raises is raised when its turn comes.
+    """Yield `work(item)` for each item, in order. An exception of `work` is raised when its item's turn comes.
 
-    Items are taken in the caller's thread, at most `ahead` beyond the one yielded. Each of the threads calls `begin`
-    first. `workers` 0 works in the caller's thread. Where this ends before the last item, by an exception or because it
-    is closed, `cancel` is called; the threads are waited for after that.
+    Items are read in the caller's thread, at most `ahead` items after the yielded one. Each thread first calls `begin`.
+    With 0 workers, `work` runs in the caller's thread. If this generator ends before its last item, because of an
+    exception or because it is closed, it calls `cancel` and then waits for the threads.
     """
     if workers == 0:
         yield from map(work, items)

@@ -1,7 +1,7 @@
-"""The worker: a child process that decodes images, one after the other, until its parent is gone.
+"""The worker: a child process that decodes images, one after the other, until its parent ends.
 
-Standard input is a pipe on which nothing ever comes: it closes when the parent ends, however that happens. Standard
-output is a socket, for requests and answers. See `isolation.py` for the parent.
+Standard input is a pipe without data. It closes when the parent ends, for whatever reason. Standard output is a socket
+for requests and responses. `isolation.py` and `worker_process.py` are the parent's side.
 """
 
 from __future__ import annotations
@@ -19,70 +19,71 @@ from democlass.errors import ImageError
 from democlass.images.messages import CONTENT, ERROR, PIXELS, READY, receive, send
 
 if TYPE_CHECKING:
-    from democlass.images.decode import Input
     from democlass.images.decoding import Decoding
+    from democlass.inputs.item import Source
 
-_MOST_CONTENT = 2**40
-"""Bytes of a request; the parent is trusted."""
+_MAX_REQUEST = 2**40
+"""Maximum bytes of a request. It is high because the parent is trusted."""
 
-_MARGIN = 10.0
-"""Seconds past the time limit: the parent, if it is there, is the first to end what takes too long."""
+_GRACE_SECONDS = 10.0
+"""Seconds added to the time limit. Normally the parent ends a slow worker first."""
 
 
 def main(decoding: str, timeout: float) -> None:
-    """Answer requests until the parent is gone; each by what `decoding`, as JSON, says, within `timeout` seconds."""
-    _ignore_signals_to_the_group()
+    """Answer requests until the parent ends. `decoding` is a `Decoding` in JSON, `timeout` is in seconds."""
+    _ignore_group_signals()
     _end_with_parent()
     with socket.socket(fileno=os.dup(1)) as connection:
-        os.dup2(2, 1)  # nothing else may write into the socket
+        os.dup2(2, 1)  # so that nothing else writes into the socket
 
-        from democlass.images.decoding import Decoding  # only now: numpy and Pillow take the most of the start-up
+        from democlass.images.decoding import Decoding  # imports numpy and Pillow, the slowest part of the start
 
         decode = Decoding.from_json(decoding)
         send(connection, READY, b"")
         with suppress(EOFError):
             while True:
-                kind, content = receive(connection, _MOST_CONTENT)
-                signal.setitimer(signal.ITIMER_REAL, timeout + _MARGIN)
-                answer = _answer(decode, bytes(content) if kind == CONTENT else os.fsdecode(bytes(content)))
+                kind, content = receive(connection, _MAX_REQUEST)
+                signal.setitimer(signal.ITIMER_REAL, timeout + _GRACE_SECONDS)
+                response = _decode(decode, bytes(content) if kind == CONTENT else os.fsdecode(bytes(content)))
                 signal.setitimer(signal.ITIMER_REAL, 0)
-                send(connection, *answer)
+                send(connection, *response)
 
 
-def _answer(decode: Decoding, source: Input) -> tuple[bytes, bytes]:
+def _decode(decode: Decoding, source: Source) -> tuple[bytes, bytes]:
+    """Return the kind and content of the response."""
+    from democlass.images.face_pixels import pack_faces
+
     try:
-        pixels = decode(source)
+        return PIXELS, pack_faces(decode(source))
     except ImageError as error:
         return ERROR, json.dumps(str(error).split(": ", 1)).encode()
-    frames = {id(frame): frame for frame in pixels.values()}
-    return PIXELS, b"".join(frame.tobytes() for frame in frames.values())
 
 
-def _ignore_signals_to_the_group() -> None:
-    """Leave Ctrl-C and the like, which reach every process of a terminal or a container, to the parent."""
+def _ignore_group_signals() -> None:
+    """Ignore Ctrl-C and other signals that a terminal or container sends to all processes. The parent handles them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _end_with_parent() -> None:
-    """Have this process end when standard input closes, also while it is busy in C code that never returns.
+    """End this process when standard input closes, even if it is busy in C code that never returns.
 
-    Python's own signal handlers and threads need the interpreter's lock, which such code may hold; the default action
-    of a signal does not. On Linux the kernel sends SIGIO when the pipe closes, and it ends the process at once.
-    Elsewhere SIGIO is ignored: there a thread waits for the end of the pipe, and SIGALRM ends a decode that holds the
-    lock, not long after its time limit.
+    Signal handlers and threads in Python need the interpreter's lock, which such code may hold. The default action of a
+    signal does not need it. On Linux the kernel sends SIGIO when the pipe closes, which ends the process immediately.
+    Other systems ignore SIGIO. There, a thread waits for the pipe to close, and SIGALRM ends a decoder that holds the
+    lock soon after its time limit.
     """
     fatal = {signal.SIGIO, signal.SIGALRM}
-    for number in fatal:  # both may have been inherited as ignored or blocked
+    for number in fatal:  # they may have been inherited as ignored or blocked
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, fatal)
     with suppress(OSError):
         fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
-    threading.Thread(target=_wait_for_the_end, daemon=True).start()  # sees also a pipe that was closed before
+    threading.Thread(target=_exit_with_parent, daemon=True).start()  # also handles a pipe that has closed already
 
 
-def _wait_for_the_end() -> None:
+def _exit_with_parent() -> None:
     while os.read(0, 1):
         pass
     os._exit(1)

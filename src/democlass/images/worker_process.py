@@ -1,8 +1,8 @@
-"""The parent's side of a worker: one child process, and the pool of those that a classifier has."""
+"""The parent's side of a worker: one child process, and the pool of a classifier's workers."""
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 (registers what is called when a program ends, before ours below)
+import concurrent.futures.thread  # noqa: F401 (registers its exit function before ours, at the end of this file)
 import os
 import socket
 import subprocess
@@ -16,95 +16,95 @@ from democlass.errors import CancelledError, DemoclassError
 from democlass.images.messages import READY, TimeLimit, receive, send
 
 _START_SECONDS = 120.0
-"""Time limit for a worker's start: reading Python and its libraries from a slow disk is not the images' fault."""
+"""Time limit for the start of a worker. It is long because loading Python from a slow disk takes time."""
 
 _END_SECONDS = 1.0
-"""How long a killed worker is waited for. One that waits for a dead disk can't be killed, and is left alone."""
+"""How long to wait for a killed worker. A process that waits for a dead disk can't be killed, and is left alone."""
 
 _ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # numpy starts a thread a processor, which nothing here uses: half of the start-up
-    "PILLOW_BLOCKS_MAX": "8",  # 16 MiB each, kept from image to image: fresh pages cost a quarter of a large photo
+    "OMP_NUM_THREADS": "1",  # otherwise numpy starts a thread for each core, half of the start time, for no use
+    "PILLOW_BLOCKS_MAX": "8",  # reuses 8 blocks of 16 MiB: new memory costs a quarter of the time of a large photo
 }
 
 
 class WorkerProcess:
     """A child process, and a socket to it.
 
-    Only the thread that has taken it from the pool asks it and discards it; any thread may kill it.
+    Only the thread that has acquired it from the pool sends requests to it and discards it. Any thread may kill it.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
         self.is_killed = False
         self.is_ready = False
-        self.folder = current_folder()
-        self._connection, theirs = socket.socketpair()
-        alive, self._alive = os.pipe()  # closed when this process ends, however it ends: see worker.py
+        self.folder = current_folder_identity()
+        self._connection, child_connection = socket.socketpair()
+        child_stdin, self._parent_pipe = os.pipe()  # closes when this process ends, for whatever reason: see worker.py
         try:
             self._process = subprocess.Popen(  # noqa: S603 (this Python, this package)
                 command,
-                stdin=alive,
-                stdout=theirs.fileno(),
+                stdin=child_stdin,
+                stdout=child_connection.fileno(),
                 stderr=subprocess.DEVNULL,
                 env={**_ENVIRONMENT, **os.environ},
             )
         except OSError as error:
             self.close()
-            raise DemoclassError(f"can't start a process for decoding: {error.strerror}; try fewer workers") from None
+            raise DemoclassError(f"can't start a decoding process: {error.strerror}; try fewer workers") from None
         finally:
-            theirs.close()
-            os.close(alive)
+            child_connection.close()
+            os.close(child_stdin)
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process id."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process has not ended."""
+        """Whether the process is still running."""
         return self._process.poll() is None
 
-    def ask(self, kind: bytes, content: bytes, *, seconds: float, most: int) -> tuple[bytes, bytes | bytearray]:
-        """Return kind and content, of at most `most` bytes, of the answer.
+    def request(self, kind: bytes, content: bytes, *, timeout: float, max_size: int) -> tuple[bytes, bytes | bytearray]:
+        """Send a request and return the kind and content of the response.
 
-        Raises EOFError where the process ends or is killed, TimeoutError after `seconds`, ValueError where what it
-        says is no answer.
+        Raises EOFError if the process ends or is killed, TimeoutError after `timeout` seconds, and ValueError if the
+        response is invalid or has more than `max_size` bytes.
         """
         if not self.is_ready:
             self._wait_until_ready()
-        limit = TimeLimit(seconds)
+        limit = TimeLimit(timeout)
         send(self._connection, kind, content, limit)
-        return receive(self._connection, most, limit)
+        return receive(self._connection, max_size, limit)
 
     def kill(self) -> None:
-        """End the process at once, and whoever waits for its answer; from any thread."""
+        """End the process immediately, and any request that waits for its response. Any thread may call this."""
         self.is_killed = True
         with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)  # the process may need longer, or never die
+            self._connection.shutdown(socket.SHUT_RDWR)  # the process may need longer to end, or never end
         self._process.kill()
 
     def wait(self, seconds: float = _END_SECONDS) -> None:
-        """Wait until the process is gone, but not for ever."""
+        """Wait until the process has ended, but not longer than `seconds`."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
 
     def close(self) -> None:
-        """Close what leads to the process."""
+        """Close the connections to the process."""
         self._connection.close()
-        os.close(self._alive)
+        os.close(self._parent_pipe)
 
     def _wait_until_ready(self) -> None:
         try:
             kind, _ = receive(self._connection, 0, TimeLimit(_START_SECONDS))
         except TimeoutError:
-            raise DemoclassError(f"a process for decoding did not start within {_START_SECONDS:.0f} s") from None
+            raise DemoclassError(f"a decoding process did not start within {_START_SECONDS:.0f} s") from None
         if kind != READY:
             raise ValueError(kind)
         self.is_ready = True
 
 
 class WorkerPool:
-    """The workers of one classifier: idle ones, and those that a thread has taken."""
+    """The workers of one classifier: idle ones, and those that a thread has acquired."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = list(command)
@@ -114,30 +114,30 @@ class WorkerPool:
 
     @property
     def pids(self) -> list[int]:
-        """The numbers of all workers' processes."""
+        """The process ids of all workers, sorted."""
         return sorted(worker.pid for worker in tuple(self._workers))
 
     def start(self, count: int) -> None:
-        """Have so many workers: they get ready while other things are done."""
+        """Start workers until there are `count`. Does not wait until they are ready."""
         while len(self._workers) < count:
-            self.give(self._start())
+            self.release(self._start_worker())
 
-    def take(self, *, relative: bool = False) -> WorkerProcess:
-        """Return a worker for the calling thread alone; `relative`: its current folder must be this process's.
+    def acquire(self, *, same_folder: bool = False) -> WorkerProcess:
+        """Return a worker for the calling thread alone. With `same_folder`, its current folder is this process's.
 
-        Raises CancelledError where the pool is closed, DemoclassError where no process can be started.
+        Raises CancelledError if the pool is closed, and DemoclassError if no process can be started.
         """
         while True:
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
-                return self._start()
-            if worker.is_alive and not (relative and worker.folder != current_folder()):
+                return self._start_worker()
+            if worker.is_alive and not (same_folder and worker.folder != current_folder_identity()):
                 return worker
             self.discard(worker)
 
-    def give(self, worker: WorkerProcess) -> None:
-        """Give back a worker that is idle."""
+    def release(self, worker: WorkerProcess) -> None:
+        """Return an idle worker to the pool."""
         with self._lock:
             if not worker.is_killed:
                 self._idle.append(worker)
@@ -145,7 +145,7 @@ class WorkerPool:
         self.discard(worker)
 
     def discard(self, worker: WorkerProcess) -> None:
-        """End a worker that the calling thread has."""
+        """End a worker that the calling thread has acquired."""
         worker.kill()
         worker.wait()
         worker.close()
@@ -153,22 +153,22 @@ class WorkerPool:
             self._workers.discard(worker)
 
     def close(self) -> None:
-        """Kill all workers, also those at work, and wait a moment until they are gone. None is started after."""
+        """Kill all workers, including busy ones, and wait a moment until they have ended. No worker starts later."""
         with self._lock:
             self.is_closed = True
             workers, idle = tuple(self._workers), tuple(self._idle)
             self._idle.clear()
             for worker in workers:
                 worker.kill()
-        until = time.monotonic() + _END_SECONDS
+        deadline = time.monotonic() + _END_SECONDS
         for worker in workers:
-            worker.wait(max(0.0, until - time.monotonic()))
-        for worker in idle:  # the others by the threads that have them
+            worker.wait(max(0.0, deadline - time.monotonic()))
+        for worker in idle:  # the threads that have acquired the others close them
             worker.close()
         with self._lock:
             self._workers.difference_update(idle)
 
-    def _start(self) -> WorkerProcess:
+    def _start_worker(self) -> WorkerProcess:
         with self._lock:
             if self.is_closed:
                 raise CancelledError("decoding is closed")
@@ -182,19 +182,19 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
 
     def after_fork(self) -> None:
-        """Let go, in a process forked from this one, of what is the parent's."""
+        """Forget the parent's workers, in a process forked from it."""
         for worker in self._workers:
             worker.close()
         self._reset()
 
 
-def current_folder() -> tuple[int, int] | None:
-    """Return what tells the current folder from others, even where it has been renamed or deleted."""
+def current_folder_identity() -> tuple[int, int] | None:
+    """Return device and inode of the current folder, which stay the same if it is renamed or deleted."""
     try:
-        found = os.stat(os.curdir)
+        status = os.stat(os.curdir)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 _pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
@@ -212,8 +212,8 @@ def _close_all() -> None:
 
 os.register_at_fork(after_in_child=_after_fork)
 
-# Where a program ends while a `classify` of it is unfinished, Python waits for that one's threads, and they for their
-# workers: these are ended first. There is no public way to be called before that; without this one, the wait ends with
-# the time limit for decoding.
-if (_before_threads_are_joined := getattr(threading, "_register_atexit", None)) is not None:
-    _before_threads_are_joined(_close_all)
+# When a program ends during a `classify`, Python waits for the threads of `classify`, and they wait for their workers.
+# So the workers are ended first. There is no public function for this. If the private one is missing, the program ends
+# at the decoding time limit.
+if (_register_before_threads_are_joined := getattr(threading, "_register_atexit", None)) is not None:
+    _register_before_threads_are_joined(_close_all)

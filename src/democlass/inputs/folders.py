@@ -1,4 +1,4 @@
-"""What images a folder holds: searched to the bottom, sorted, lazy, safe from loops of links and from any depth."""
+"""Find the images in folders: recursively, sorted, lazily, at any depth. Loops of symbolic links are no problem."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ IMAGE_SUFFIXES = frozenset(
         ".webp",
     ]
 )
-"""In a folder, what is taken for an image by its name (case apart) when no `include` says otherwise."""
+"""The suffixes, in lower case, of the files in a folder that are images if there is no `include`."""
 
+# Reasons for skipped files and folders. They are keys in the run record.
 NOT_AN_IMAGE_NAME = "not named like an image"
 NOT_INCLUDED = "not matched by --include"
 NOT_A_FILE = "not a regular file"
@@ -51,8 +52,8 @@ EXCLUDED = "excluded"
 class Walk:
     """How folders are searched.
 
-    `include` and `exclude` are shell patterns, held against the name and against the path below the folder that was
-    given (`*` also matches `/`); `include` takes the place of the list of image suffixes.
+    `include` and `exclude` are shell patterns. A pattern matches if it matches the name, or the path relative to the
+    folder given by the user (`*` also matches `/`). With `include`, suffixes do not matter.
     """
 
     recursive: bool = True
@@ -60,43 +61,44 @@ class Walk:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
-    def reason_to_skip(self, name: str, below: str, *, is_folder: bool) -> str | None:
-        """Return why what has this name, and this path below the folder given, is left out; None if it is not."""
+    def reason_to_skip(self, name: str, relative_path: str, *, is_folder: bool) -> str | None:
+        """Return why a file or folder is skipped, or None. `relative_path` is relative to the folder of the user."""
         if not self.hidden and name.startswith("."):
             return HIDDEN
-        if _matches(self.exclude, name, below):
+        if _matches(self.exclude, name, relative_path):
             return EXCLUDED
         if is_folder:
             return None
         if self.include:
-            return None if _matches(self.include, name, below) else NOT_INCLUDED
+            return None if _matches(self.include, name, relative_path) else NOT_INCLUDED
         return None if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES else NOT_AN_IMAGE_NAME
 
 
 class FolderSearch:
-    """Searches folders, each once, however many names or links lead to it.
+    """Searches folders. Each folder is searched once, even if several names or symbolic links lead to it.
 
-    What a folder holds besides images is counted in `skipped`, by reason.
+    Files that are not images are counted in `skipped`, by reason.
     """
 
     def __init__(self, walk: Walk, skipped: Counter[str]) -> None:
         self._walk = walk
         self._skipped = skipped
-        self._patterns = bool(walk.include or walk.exclude)
-        # By the folder's identity: where it was below the folders given before, if patterns depend on that.
+        self._has_patterns = bool(walk.include or walk.exclude)
+        # The folders searched so far, by device and inode. If there are patterns, each has its paths relative to the
+        # folders of the user, because patterns are matched against these.
         self._searched: dict[int, tuple[str, ...]] = {}
 
     def search(self, top: str) -> Iterator[str]:
         """Yield the name of every image in a folder, in the order of `LC_ALL=C sort`.
 
-        A folder that can't be listed is yielded itself: it becomes an error row, and what is in it is not lost
-        without a word. A folder that was searched below another one that was given is not searched again, but for
-        what the patterns took there and did not take here.
+        The name of a folder that can't be listed is yielded too: it becomes an error row, so that its images are not
+        lost silently. A folder that was searched before, as part of another folder, is not searched again. But files
+        that the patterns skipped there, and do not skip here, are yielded.
         """
-        seen: set[int] = set()  # in this search: then a link leads back
-        open_folders = [(top, "", self._list(top, "", seen))]
+        visited: set[int] = set()  # the folders visited in this search, to detect loops of links
+        open_folders = [(top, "", self._list(top, "", visited))]
         while open_folders:
-            folder, below, entries = open_folders[-1]
+            folder, relative_path, entries = open_folders[-1]
             if entries is None:
                 open_folders.pop()
                 yield folder
@@ -105,75 +107,82 @@ class FolderSearch:
             else:
                 name = os.fsdecode(entries.pop())
                 if name.endswith("/"):
-                    path, inner = os.path.join(folder, name[:-1]), _join(below, name[:-1])
-                    open_folders.append((path, inner, self._list(path, inner, seen)))
+                    path, inner = os.path.join(folder, name[:-1]), _join(relative_path, name[:-1])
+                    open_folders.append((path, inner, self._list(path, inner, visited)))
                 else:
                     yield os.path.join(folder, name)
 
-    def _list(self, folder: str, below: str, seen: set[int]) -> list[bytes] | None:
-        """Return what is to be taken of a folder, last first, the names of folders with a slash; None if it can't be.
+    def _list(self, folder: str, relative_path: str, visited: set[int]) -> list[bytes] | None:
+        """Return the names in a folder that are not skipped, in reverse order, or None if it can't be listed.
 
-        They are bytes, which take half the memory and sort as the file system's names do: `a.jpg`, then `a/1.jpg`,
-        then `a0.jpg`.
+        Names of folders end with a slash. The names are bytes, which need half the memory and sort like the names of
+        the file system: `a.jpg`, then `a/1.jpg`, then `a0.jpg`.
         """
         try:
             status = os.stat(folder)
             identity = status.st_dev << 64 | status.st_ino
-            before = self._searched.get(identity)
-            if before is not None and (identity in seen or not self._patterns):
+            earlier_paths = self._searched.get(identity)
+            if earlier_paths is not None and (identity in visited or not self._has_patterns):
                 return []
             self._searched[identity] = ()
-            if self._patterns:
-                self._searched[identity] = (*(before or ()), below)
-                seen.add(identity)
+            if self._has_patterns:
+                self._searched[identity] = (*(earlier_paths or ()), relative_path)
+                visited.add(identity)
             with os.scandir(folder) as entries:
-                taken = [key for entry in entries if (key := self._take(entry, below, before or ())) is not None]
+                names = [
+                    name
+                    for entry in entries
+                    if (name := self._select(entry, relative_path, earlier_paths or ())) is not None
+                ]
         except OSError:
             return None
-        taken.sort(reverse=True)
-        return taken
+        names.sort(reverse=True)
+        return names
 
-    def _take(self, entry: os.DirEntry[str], below: str, before: tuple[str, ...]) -> bytes | None:
-        """Return an entry's name if it is to be taken, and count it if not; `before` is where the folder was below."""
+    def _select(self, entry: os.DirEntry[str], relative_path: str, earlier_paths: tuple[str, ...]) -> bytes | None:
+        """Return the name of an entry, or None and count it if it is skipped.
+
+        `relative_path` is the path of its folder, `earlier_paths` are its paths in earlier searches.
+        """
         folder = is_folder(entry)
 
-        def reason_at(place: str) -> str | None:
-            reason = self._walk.reason_to_skip(entry.name, _join(place, entry.name), is_folder=folder)
+        def reason_at(folder_path: str) -> str | None:
+            reason = self._walk.reason_to_skip(entry.name, _join(folder_path, entry.name), is_folder=folder)
             return NOT_A_FILE if reason is None and not folder and _is_special(entry) else reason
 
-        reason = reason_at(below)
-        reasons_before = [reason_at(place) for place in before]
+        reason = reason_at(relative_path)
+        earlier_reasons = [reason_at(path) for path in earlier_paths]
         if reason is not None:
-            if not before:
+            if not earlier_paths:
                 self._skipped[reason] += 1
             return None
-        if reasons_before and None not in reasons_before:
-            self._skipped[reasons_before[0] or ""] -= 1  # it was counted then
-            self._skipped += Counter()  # drops what is 0
+        if earlier_reasons and None not in earlier_reasons:
+            self._skipped[earlier_reasons[0] or ""] -= 1  # the first of the earlier searches counted it
+            self._skipped += Counter()  # removes reasons with a count of 0
         if folder:
             return os.fsencode(entry.name + "/") if self._walk.recursive else None
-        return None if None in reasons_before else os.fsencode(entry.name)
+        return None if None in earlier_reasons else os.fsencode(entry.name)
 
 
-def _join(below: str, name: str) -> str:
-    return f"{below}/{name}" if below else name
+def _join(relative_path: str, name: str) -> str:
+    return f"{relative_path}/{name}" if relative_path else name
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry of a folder is a folder or a link to one."""
+    """Return whether an entry of a folder is a folder or a symbolic link to one."""
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, for one
+    except OSError:  # for example, a link to itself
         return False
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
-    """Tell whether it is a pipe, a socket or a device; a broken link is none: it becomes an error row."""
+    """Return whether an entry is a pipe, a socket or a device. A broken link is not: it becomes an error row."""
     try:
         return not (entry.is_file() or stat.S_ISREG(entry.stat().st_mode))
     except OSError:
         return False
 
 
-def _matches(patterns: Iterable[str], name: str, below: str) -> bool:
-    return any(fnmatchcase(name, pattern) or fnmatchcase(below, pattern) for pattern in patterns)
+def _matches(patterns: Iterable[str], name: str, relative_path: str) -> bool:
+    return any(fnmatchcase(name, pattern) or fnmatchcase(relative_path, pattern) for pattern in patterns)

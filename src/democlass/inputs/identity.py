@@ -1,7 +1,7 @@
-"""When two names mean the same file: they lead to one entry of one folder.
+"""Whether two names mean the same file: they lead to the same entry of the same folder.
 
-`a.jpg`, `./a.jpg`, `sub/../a.jpg` and the absolute path are the same, and so are names through links to the folder. A
-link to a file is an entry of its own, as it has a row of its own.
+`a.jpg`, `./a.jpg`, `sub/../a.jpg` and the absolute path are the same file, and so are paths through symbolic links to
+the folder. A symbolic link to a file is a different file, because it has its own row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from democlass.inputs.compact import DIGEST_SIZE
 
 
 def current_folder() -> str:
-    """Return the folder that relative names are relative to now, as an absolute path."""
+    """Return the current folder as an absolute path, even if it was deleted."""
     try:
         return os.getcwd()
     except FileNotFoundError:  # it was deleted
@@ -22,17 +22,20 @@ def current_folder() -> str:
 
 
 def file_key(name: str, folder: str) -> bytes:
-    """Return a digest of the file that a name means; a relative name is relative to `folder`, an absolute path."""
+    """Return a digest that is equal for all names of the same file.
+
+    Relative names are relative to `folder`, which is an absolute path.
+    """
     parent, slash, last = name.rpartition("/")
     if last in ("", ".", "..") or "\0" in name:
-        return _digest(_resolved(folder, name))
-    return _digest(_resolved(folder, parent + slash) + "/" + last)
+        return _digest(_resolve(folder, name))
+    return _digest(_resolve(folder, parent + slash) + "/" + last)
 
 
 @lru_cache(maxsize=1024)
-def _resolved(folder: str, name: str) -> str:
+def _resolve(folder: str, name: str) -> str:
     path = os.path.join(folder, name)
-    return path if "\0" in path else os.path.realpath(path)  # no file has a NUL character in its name
+    return path if "\0" in path else os.path.realpath(path)  # realpath fails on NUL, which no file name contains
 
 
 def _digest(path: str) -> bytes:

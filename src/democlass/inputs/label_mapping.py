@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from democlass.errors import UsageError
-from democlass.tasks import TASKS, Task, folded
+from democlass.tasks import TASKS, Task, label_key
 
 PATH = "path"
 """The name of the path column in `--map`."""
@@ -43,14 +43,14 @@ class LabelMapping:
             if theirs is None:
                 _set_once(columns, name, value, argument)
             else:
-                _set_once(labels.setdefault(name, {}), folded(theirs), _our_label(name, value, argument), argument)
+                _set_once(labels.setdefault(name, {}), label_key(theirs), _our_label(name, value, argument), argument)
         return cls(columns, labels)
 
     def find_label(self, text: str, task: Task) -> str | None:
         """Return our label for a cell of a labels file, or None if the label is unknown."""
-        known = {folded(label): label for label in task.labels}
+        known = {label_key(label): label for label in task.labels}
         known |= _LABEL_ALIASES.get(task.name, {}) | dict(self.labels.get(task.name, {}))
-        return known.get(folded(text))
+        return known.get(label_key(text))
 
     def find_columns(self, columns: Sequence[str], file: str) -> dict[str, int]:
         """Return the index of each column to read: `path` first, then each task that has a column.
@@ -104,7 +104,7 @@ def _split(argument: str) -> tuple[str, str | None, str]:
 def _our_label(task_name: str, text: str, argument: str) -> str:
     task = next(each for each in TASKS if each.name == task_name)
     for label in task.labels:
-        if folded(label) == folded(text):
+        if label_key(label) == label_key(text):
             return label
     raise UsageError(f"--map {argument}: the labels of {task.title} are {', '.join(task.labels)}")
 
@@ -120,7 +120,7 @@ def _find_column(columns: Sequence[str], name: str, file: str, role: str, *, is_
     A name that `--map` gives means the column that is spelled exactly so, if there is one. Raises UsageError if
     several columns match.
     """
-    found = [index for index, column in enumerate(columns) if folded(column) == folded(name)]
+    found = [index for index, column in enumerate(columns) if label_key(column) == label_key(name)]
     exact = [index for index in found if columns[index] == name.strip()]
     if is_mapped and exact:
         found = exact

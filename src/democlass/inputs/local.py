@@ -1,19 +1,18 @@
-"""What to classify: files, folders, patterns, and names on standard input. Sorted, lazy, safe from loops."""
+"""Items from files, folders and patterns: sorted, lazy, safe from link loops."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
 
-from democlass.errors import UsageError
 from democlass.inputs.folders import FolderSearch
 from democlass.inputs.folders import Walk as Walk
+from democlass.inputs.item import Item
 from democlass.inputs.patterns import expand, is_pattern
 
 STANDARD_INPUT = "-"
-_BLOCK = 2**16
+"""The source that stands for names on standard input."""
 
 
 def find(
@@ -22,58 +21,35 @@ def find(
     skipped: Counter[str],
     *,
     warn: Callable[[str], None] = lambda _: None,
-    read_stdin: Callable[[], Iterable[str]] | None = None,
-) -> Iterator[str]:
-    """Yield the name of every image, source by source, each folder in the order of `LC_ALL=C sort`.
+    read_stdin: Callable[[], Iterable[Item]] | None = None,
+) -> Iterator[Item]:
+    """Yield the items of each source, in the order of the sources; those of a folder in the order of `LC_ALL=C sort`.
 
-    What was named is always yielded, whatever it is, as often as it was named; what a folder holds besides images is
-    counted in `skipped`, by reason. Over all sources every folder is searched once, however many names or links lead
-    to it. A folder that can't be listed is yielded: it becomes an error row, and what is in it is not lost without a
-    word. So does a pattern that matches nothing, of which `warn` is told too. `read_stdin`, if it is given, is called
-    for the names that the source `-` stands for.
+    Every path that is named is yielded, each time that it is named, even if the file is missing. Every folder is
+    searched once, even if several sources or links lead to it. Files in it that are not images are counted in
+    `skipped`, by reason. A folder that cannot be listed is yielded, so that it becomes an error row. A pattern that
+    matches nothing is yielded too, and reported to `warn`. `read_stdin`, if given, returns the items for the source
+    `-`.
     """
     folders = FolderSearch(walk, skipped)
     for source in sources:
         if source == STANDARD_INPUT and read_stdin is not None:
             yield from read_stdin()
         elif is_pattern(source):
-            found = False
-            for name in expand(source):
-                found = True
-                yield from _named(name, folders)
-            if not found:
-                warn(f"{source} matches nothing")
-                yield source
+            yield from _find_pattern(source, folders, warn)
         else:
-            yield from _named(source, folders)
+            yield from map(Item.of, _find_path(source, folders))
 
 
-def read_names(stream: BinaryIO, *, null: bool = False) -> Iterator[str]:
-    """Yield the names that a stream lists, one a line or, with `null`, each ended by a NUL byte. Lazy.
-
-    Raises UsageError where lines hold NUL bytes, which no name does.
-    """
-    end, decode = (b"\0", os.fsdecode) if null else (b"\n", _line)
-    rest = b""
-    while block := _read_available(stream):
-        if not null and b"\0" in block:
-            raise UsageError("standard input has NUL bytes: names that end in them need --null, an image --stdin-image")
-        *whole, rest = (rest + block).split(end)
-        yield from (decode(name) for name in whole if name)
-    if rest:
-        yield decode(rest)
+def _find_pattern(pattern: str, folders: FolderSearch, warn: Callable[[str], None]) -> Iterator[Item]:
+    has_matches = False
+    for path in expand(pattern):
+        has_matches = True
+        yield from map(Item.of, _find_path(path, folders))
+    if not has_matches:
+        warn(f"no file matches {pattern}")
+        yield Item.of(pattern)
 
 
-def _line(line: bytes) -> str:
-    """Return the name on a line; the \r that Windows ends lines with is no part of it, unless a file has that name."""
-    name = line.removesuffix(b"\r")
-    return os.fsdecode(line if name != line and os.path.lexists(line) else name)
-
-
-def _read_available(stream: BinaryIO) -> bytes:
-    """Read what is there, so that a slow producer's first name is not held back until a block is full."""
-    return stream.read1(_BLOCK) if hasattr(stream, "read1") else stream.read(_BLOCK)
-
-
-def _named(name: str, folders: FolderSearch) -> Iterator[str]:
-    return folders.search(name) if os.path.isdir(name) else iter([name])
+def _find_path(path: str, folders: FolderSearch) -> Iterator[str]:
+    return folders.search(path) if os.path.isdir(path) else iter([path])

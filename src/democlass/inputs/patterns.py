@@ -1,7 +1,7 @@
-"""Patterns that the shell did not expand: `scans/*.tif`, `data/**/*.jpg`. The one place that knows what they mean.
+"""Patterns that the shell did not expand, such as `scans/*.tif` and `data/**/*.jpg`.
 
-`*`, `?` and `[abc]` match within a name, but no dot at its beginning; `**` as a whole part matches any number of
-folders. A part that is a name as it stands is that name, whatever characters it has.
+`*`, `?` and `[abc]` match within a name, but do not match a dot at its start. The part `**` matches any number of
+folders. A part that is also the exact name of a file or folder means that file or folder.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ _ANY_FOLDERS = "**"
 
 
 def is_pattern(source: str) -> bool:
-    """Tell whether a source is a pattern: it has a pattern's characters, and nothing has it for a name."""
+    """Return whether a source is a pattern: it has pattern characters, and no file or folder has this name."""
     return has_magic(source) and not os.path.lexists(source)
 
 
-def is_there(source: str) -> bool:
-    """Tell whether a source is a file or a folder, or a pattern that matches one."""
+def exists(source: str) -> bool:
+    """Return whether a source is a file or folder, or a pattern that matches one."""
     return os.path.lexists(source) or (has_magic(source) and next(_matches(source), None) is not None)
 
 
 def expand(pattern: str) -> Iterator[str]:
-    """Yield what a pattern matches, each name once, in the order of `LC_ALL=C sort`.
+    """Yield the names that a pattern matches, each once, in the order of `LC_ALL=C sort`.
 
-    A `**` at the end matches the folder and every folder in it. A folder that can't be listed is yielded itself, so
-    that it becomes an error row.
+    A `**` at the end matches the folder and all folders in it. The name of a folder that can't be listed is yielded
+    too, so that it becomes an error row.
     """
-    last = None
+    previous = None
     for name in sorted(map(os.fsencode, _matches(pattern))):
-        if name != last:
+        if name != previous:
             yield os.fsdecode(name)
-        last = name
+        previous = name
 
 
 def _matches(pattern: str) -> Iterator[str]:
     parts = [part for part in pattern.split("/") if part]
     ending = "/" if pattern.endswith("/") else ""
-    reached = [("/" if pattern.startswith("/") else "", 0)]  # a path, and how many parts led to it
-    while reached:
-        path, count = reached.pop()
+    pending = [("/" if pattern.startswith("/") else "", 0)]  # paths, each with the number of parts it has matched
+    while pending:
+        path, count = pending.pop()
         part, is_last = parts[count], count + 1 == len(parts)
         try:
             if part == _ANY_FOLDERS:
-                names = _folders_from(path)
+                names = _find_folders(path)
             else:
-                names = _named(path, part, only_folders=not is_last or ending != "")
+                names = _match_names(path, part, only_folders=not is_last or ending != "")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
@@ -60,10 +60,11 @@ def _matches(pattern: str) -> Iterator[str]:
         if is_last:
             yield from ((name or ".") + ending for name in names)
         else:
-            reached += [(name, count + 1) for name in names]
+            pending += [(name, count + 1) for name in names]
 
 
-def _named(base: str, part: str, *, only_folders: bool) -> list[str]:
+def _match_names(base: str, part: str, *, only_folders: bool) -> list[str]:
+    """Return the paths in the folder `base` that one part of a pattern matches."""
     path = os.path.join(base, part)
     if os.path.lexists(path):
         return [path] if os.path.isdir(path) or not only_folders else []
@@ -79,15 +80,15 @@ def _named(base: str, part: str, *, only_folders: bool) -> list[str]:
         ]
 
 
-def _folders_from(top: str) -> list[str]:
-    """Return a folder and all folders below it that are not hidden, each once, whatever links lead to it."""
+def _find_folders(top: str) -> list[str]:
+    """Return a folder and all folders in it that are not hidden. Symlinked folders are visited once."""
     found = []
     seen: set[tuple[int, int]] = set()
-    reached = [top] if os.path.isdir(top or ".") else []
-    while reached:
-        folder = reached.pop()
+    pending = [top] if os.path.isdir(top or ".") else []
+    while pending:
+        folder = pending.pop()
         inner: list[str] = []
-        with suppress(OSError):  # what can't be listed is still a folder
+        with suppress(OSError):  # a folder that can't be listed still matches
             status = os.stat(folder or ".")
             if (status.st_dev, status.st_ino) in seen:
                 continue
@@ -95,5 +96,5 @@ def _folders_from(top: str) -> list[str]:
             with os.scandir(folder or ".") as entries:
                 inner = [entry.name for entry in entries if not entry.name.startswith(".") and is_folder(entry)]
         found.append(folder)
-        reached += [os.path.join(folder, name) for name in sorted(inner, key=os.fsencode, reverse=True)]
+        pending += [os.path.join(folder, name) for name in sorted(inner, key=os.fsencode, reverse=True)]
     return found

@@ -1,10 +1,9 @@
-"""From decoded images to batches, and from batches to predictions."""
+"""From decoded images to batches of faces, and from batches to predictions."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -12,70 +11,83 @@ from democlass.errors import ImageError
 from democlass.images.decode import Pixels
 from democlass.images.loader import Loaded
 from democlass.networks.networks import Networks
-from democlass.results import Outcome, Prediction
+from democlass.results import Face, Outcome, Prediction
 from democlass.tasks import Geometry
 
-_MOST_ERRORS = 8
-"""A chunk ends once it has this many times as many inputs as a batch has images: errors do not pile up."""
+_MAX_ITEMS = 8
+"""A chunk has at most this many times as many items as a batch has faces, so that errors do not wait for long."""
 
 
-def cut_into_chunks(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
-    """Cut the stream so that each chunk holds `size` readable images, and the errors that came between them."""
+def split_into_chunks(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
+    """Split the stream into chunks of items that together have `size` faces, with the errors between them.
+
+    The last item of a chunk may have more faces than are left in the batch: then the chunk has more than `size`.
+    """
     chunk: list[Loaded] = []
-    readable = 0
+    faces = 0
     for item in loaded:
         chunk.append(item)
-        readable += not isinstance(item[1], ImageError)
-        if readable == size or readable == 0 or len(chunk) == _MOST_ERRORS * size:
+        faces += 0 if isinstance(item[1], ImageError) else len(item[1])
+        if faces >= size or faces == 0 or len(chunk) == _MAX_ITEMS * size:
             yield chunk
-            chunk, readable = [], 0
+            chunk, faces = [], 0
     if chunk:
         yield chunk
 
 
 def predict(networks: Networks, chunk: Sequence[Loaded], min_confidence: float, *, padded: bool) -> list[Prediction]:
-    """Return a prediction for each input of a chunk, in order: what the networks say, or the error that came instead.
+    """Return a prediction for each item of a chunk, in order: the outcomes of its faces, or its error.
 
-    At most `networks.batch_size` inputs may be readable. `padded` is explained at `Networks.predict`.
+    The faces of all items go through the networks together, in batches of at most `networks.batch_size`. `padded` is
+    explained at `Networks.predict`.
     """
-    readable = [pixels for _, pixels in chunk if not isinstance(pixels, ImageError)]
-    outcomes = iter(_outcomes(networks, readable, min_confidence, padded))
+    pixels = [face for _, faces in chunk if not isinstance(faces, ImageError) for face in faces]
+    outcomes = iter(_predict_faces(networks, pixels, min_confidence, padded))
     predictions = []
-    for source, pixels in chunk:
-        path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None
-        if isinstance(pixels, ImageError):
-            predictions.append(Prediction(path, error=str(pixels)))
+    for item, faces in chunk:
+        if isinstance(faces, ImageError):
+            predictions.append(Prediction(item.name, error=str(faces)))
         else:
-            predictions.append(_prediction(path, next(outcomes)))
+            predictions.append(_prediction(item.name, [next(outcomes) for _ in faces]))
     return predictions
 
 
-def _outcomes(
-    networks: Networks, images: Sequence[Pixels], min_confidence: float, padded: bool
+def _predict_faces(
+    networks: Networks, faces: Sequence[Pixels], min_confidence: float, padded: bool
+) -> Iterator[dict[str, Outcome]]:
+    size = networks.batch_size
+    for start in range(0, len(faces), size):
+        yield from _predict_batch(networks, faces[start : start + size], min_confidence, padded)
+
+
+def _predict_batch(
+    networks: Networks, faces: Sequence[Pixels], min_confidence: float, padded: bool
 ) -> list[dict[str, Outcome]]:
-    if not images:
-        return []
     batch = networks.new_batch()
     for geometry, slots in batch.items():
-        _fill(slots, images, geometry)
-    part = batch if padded else {geometry: slots[: len(images)] for geometry, slots in batch.items()}
+        _fill(slots, faces, geometry)
+    part = batch if padded else {geometry: slots[: len(faces)] for geometry, slots in batch.items()}
     probabilities = {name: values.tolist() for name, values in networks.predict(part, padded=padded).items()}
     return [
         {
             task.name: Outcome.choose(dict(zip(task.labels, probabilities[task.name][i], strict=True)), min_confidence)
             for task in networks.tasks
         }
-        for i in range(len(images))
+        for i in range(len(faces))
     ]
 
 
-def _prediction(path: str | None, outcomes: dict[str, Outcome]) -> Prediction:
-    if any(math.isnan(p) for outcome in outcomes.values() for p in outcome.probabilities.values()):
-        return Prediction(path, error="no answer: the networks gave no numbers; the precision float32 may help")
-    return Prediction(path, outcomes)
+def _prediction(name: str | None, outcomes: Sequence[Mapping[str, Outcome]]) -> Prediction:
+    if any(_has_nan(face) for face in outcomes):
+        return Prediction(name, error="no answer: the networks gave no numbers; the precision float32 may help")
+    return Prediction(name, tuple(Face(face) for face in outcomes))
 
 
-def _fill(slots: torch.Tensor, images: Sequence[Pixels], geometry: Geometry) -> None:
+def _has_nan(outcomes: Mapping[str, Outcome]) -> bool:
+    return any(math.isnan(p) for outcome in outcomes.values() for p in outcome.probabilities.values())
+
+
+def _fill(slots: torch.Tensor, faces: Sequence[Pixels], geometry: Geometry) -> None:
     view = slots.numpy()
-    for slot, pixels in zip(view, images, strict=False):
+    for slot, pixels in zip(view, faces, strict=False):
         slot[:] = pixels[geometry]

@@ -1,4 +1,4 @@
-"""Cards: what the maker of a checkpoint says of it. A card comes with a file, so it may hold anything."""
+"""Model cards: what the author of a checkpoint says about it. A card is untrusted input and may hold anything."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 16
-"""Levels of dicts and lists inside each other."""
+"""Maximum levels of nested dicts and lists."""
 
 MAX_SIZE = 2**20
-"""Characters of all texts together, each value counted as `_VALUE` characters more."""
+"""Maximum size: the characters of all texts, plus `_VALUE_SIZE` for each value."""
 
-_VALUE = 16
+_VALUE_SIZE = 16
 _MAX_BITS = 64
 
 
@@ -21,40 +21,41 @@ class CardError(ValueError):
 
 
 def plain_card(card: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a card as JSON can hold it: dicts with text keys, lists, text, numbers, True, False and None.
+    """Return a copy of a card in JSON values: dicts with text keys, lists, text, numbers, True, False and None.
 
     Numbers that JSON lacks (NaN, infinity) become text. Any other value becomes the name of its type in parentheses,
-    as in "(Tensor)". Raises CardError where the card has more than MAX_DEPTH levels or is larger than MAX_SIZE; a card
-    that contains itself is both.
+    for example "(Tensor)". Raises CardError if the card has more than MAX_DEPTH levels or is larger than MAX_SIZE. A
+    card that contains itself exceeds both.
     """
-    copied: dict[str, Any] = _Copy().of(card, MAX_DEPTH)
+    copied: dict[str, Any] = _CardCopier().copy(card, MAX_DEPTH)
     return copied
 
 
-class _Copy:
+class _CardCopier:
     """Copies one card and counts its size."""
 
     def __init__(self) -> None:
-        self.room = MAX_SIZE
+        self._remaining_size = MAX_SIZE
 
-    def of(self, value: Any, depth: int) -> Any:
+    def copy(self, value: Any, depth: int) -> Any:
+        """Return a copy of a value that may have `depth` more levels. Raises CardError."""
         if depth < 0:
             raise CardError(f"more than {MAX_DEPTH} levels")
-        self._count(_VALUE + (len(value) if isinstance(value, str) else 0))
+        self._count(_VALUE_SIZE + (len(value) if isinstance(value, str) else 0))
         if isinstance(value, Mapping):
-            return {self._key(key): self.of(each, depth - 1) for key, each in value.items()}
+            return {self._copy_key(key): self.copy(each, depth - 1) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.of(each, depth - 1) for each in value]
+            return [self.copy(each, depth - 1) for each in value]
         return _plain_value(value)
 
-    def _key(self, key: Any) -> str:
+    def _copy_key(self, key: Any) -> str:
         text = str(_plain_value(key))
         self._count(len(text))
         return text
 
     def _count(self, size: int) -> None:
-        self.room -= size
-        if self.room < 0:
+        self._remaining_size -= size
+        if self._remaining_size < 0:
             raise CardError("too large")
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: read, check and describe them. They are data: nothing in one is ever unpickled or run."""
+"""Checkpoints: read, checked and described. They are data: nothing in a file is unpickled or run."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision  # noqa: F401 (networks are built from it on the meta device, under which it may not be imported)
+import torchvision  # noqa: F401 (networks are built on the meta device, where torchvision can't be imported)
 from torch import nn
 
 from democlass.errors import CheckpointError, UsageError
 from democlass.networks.cards import CardError, plain_card
-from democlass.networks.checkpoint_files import Contents, fault, read, shown
+from democlass.networks.checkpoint_files import Contents, describe_unusable, read, shorten
 from democlass.networks.locations import Location
-from democlass.tasks import Task, folded
+from democlass.tasks import Task, label_key
 
 _Shapes = Mapping[str, tuple[int, ...]]
 
-
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-"""Outside of these, probabilities are 0 and 1, or all the same."""
+"""Outside this range, probabilities are either 0 and 1, or all equal."""
 
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """What a file of weights holds.
+    """A checkpoint that was read from a file.
 
-    `state` maps a parameter's name to its tensor, floating point ones in float32. `sha256` is of the file's bytes, in
-    hex. `labels` name the network's outputs in order and are the task's, in some order; `labels_named` is False where
-    that order was assumed. Logits are divided by `temperature` before the softmax. `card` is what its maker says of
-    it, in values that JSON has. `remarks` are what a user should be warned of.
+    `state` maps parameter names to tensors, floating point ones in float32. `sha256` is the hash of the file's bytes,
+    in hex. `labels` are the task's labels in the order of the network's outputs; `labels_named` is False if this order
+    was assumed. Logits are divided by `temperature` before the softmax. `card` is the model card, in JSON values.
+    `warnings` are for the user.
     """
 
     location: Location
@@ -42,7 +41,7 @@ class Checkpoint:
     labels_named: bool = True
     temperature: float = 1.0
     card: Mapping[str, Any] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return one line: the file, the start of its hash, the labels and the temperature."""
@@ -53,7 +52,7 @@ class Checkpoint:
 
     def build(self, task: Task) -> nn.Module:
         """Return the task's network with these weights, in evaluation mode. Raises CheckpointError."""
-        with torch.device("meta"):  # no memory and no time for random weights that are thrown away
+        with torch.device("meta"):  # saves the time and memory of random weights
             network = task.network(len(task.labels))
         _check_fits(self, task, network)
         network.load_state_dict(dict(self.state), strict=True, assign=True)
@@ -61,46 +60,48 @@ class Checkpoint:
 
 
 def load(location: Location, task: Task, *, labels: Sequence[str] | None = None) -> Checkpoint:
-    """Read a checkpoint and settle its labels: `labels` win over those in the file, and those over the task's order.
+    """Read a checkpoint and determine the order of its labels.
 
-    Raises CheckpointError; UsageError where `labels` are wrong.
+    The order is that of `labels` if given, else that in the file, else the task's. Raises CheckpointError, and
+    UsageError if `labels` are wrong.
     """
-    checkpoint = _interpret(location, task)
+    checkpoint = _read_checkpoint(location, task)
     if labels is None:
         if checkpoint.labels_named:
             return checkpoint
-        return _with_remark(
+        return _add_warning(
             checkpoint,
-            f"{location.path} does not name its labels: assumed is {','.join(task.labels)}; "
-            f"if its outputs are in another order, give the {task.name} labels in that order",
+            f"{location.path} has no labels: the order {','.join(task.labels)} is assumed; "
+            f"if its outputs have another order, give the {task.name} labels in that order",
         )
     given = match_labels(labels, task)
     if given is None:
-        raise UsageError(f"{task.name} labels {shown(labels)}: {task.title} takes {_needed(task)}")
-    settled = replace(checkpoint, labels=given, labels_named=True)
+        raise UsageError(f"{task.name} labels {shorten(labels)}: {task.title} needs {_expected_labels(task)}")
+    relabelled = replace(checkpoint, labels=given, labels_named=True)
     if not checkpoint.labels_named or given == checkpoint.labels:
-        return settled
-    return _with_remark(
-        settled,
-        f"the {task.name} labels given contradict {location.path}, which names its labels "
-        f"{','.join(checkpoint.labels)}",
+        return relabelled
+    return _add_warning(
+        relabelled,
+        f"the given {task.name} labels differ from those in {location.path}, which are {','.join(checkpoint.labels)}",
     )
 
 
-def _with_remark(checkpoint: Checkpoint, remark: str) -> Checkpoint:
-    return replace(checkpoint, remarks=(*checkpoint.remarks, remark))
+def _add_warning(checkpoint: Checkpoint, warning: str) -> Checkpoint:
+    return replace(checkpoint, warnings=(*checkpoint.warnings, warning))
 
 
-def _interpret(location: Location, task: Task) -> Checkpoint:
+def _read_checkpoint(location: Location, task: Task) -> Checkpoint:
     path, contents = location.path, read(location.path)
-    stated = contents.said.get("labels")
-    labels = task.labels if stated is None else match_labels(stated, task)
+    named_labels = contents.metadata.get("labels")
+    labels = task.labels if named_labels is None else match_labels(named_labels, task)
     if labels is None:
-        raise CheckpointError(f"{path} has the labels {shown(stated)}; {task.title} takes {_needed(task)}")
-    card, remarks = _card(contents, path)
-    if not contents.checksummed:
-        remarks += (
-            f"{path} is in the format of torch before 1.6, which has no checksums, so damage to it can't be found: "
+        raise CheckpointError(
+            f"{path} has the labels {shorten(named_labels)}; {task.title} needs {_expected_labels(task)}"
+        )
+    card, warnings = _read_card(contents, path)
+    if not contents.has_checksums:
+        warnings += (
+            f"{path} has the format of torch before 1.6, which has no checksums, so damage can't be detected: "
             "save it again with torch.save",
         )
     return Checkpoint(
@@ -108,73 +109,80 @@ def _interpret(location: Location, task: Task) -> Checkpoint:
         contents.state,
         contents.sha256,
         labels,
-        stated is not None,
-        _temperature(contents.said.get("temperature", 1.0), path),
+        named_labels is not None,
+        _read_temperature(contents.metadata.get("temperature", 1.0), path),
         card,
-        remarks,
+        warnings,
     )
 
 
-def _card(contents: Contents, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    card = contents.said.get("card")
+def _read_card(contents: Contents, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the card, empty if there is none that can be used, and warnings."""
+    card = contents.metadata.get("card")
     if not isinstance(card, Mapping):
         return {}, ()
     try:
         return plain_card(card), ()
     except CardError as error:
-        return {}, (f"the card of {path} is left out: it is {error}",)
+        return {}, (f"the card of {path} is ignored: it is {error}",)
 
 
-def _temperature(value: Any, path: Path) -> float:
-    """Return a temperature given as a number, as text (safetensors have only text) or as a tensor of one value."""
+def _read_temperature(value: Any, path: Path) -> float:
+    """Return a temperature from a number, a text (safetensors have only text) or a tensor of one value.
+
+    Raises CheckpointError.
+    """
     number = float("nan")
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             number = float(value)
-    elif isinstance(value, torch.Tensor) and fault(plain := torch.Tensor.detach(value)) is None and plain.numel() == 1:
-        number = float(plain)
+    elif isinstance(value, torch.Tensor):
+        tensor = torch.Tensor.detach(value)
+        if describe_unusable(tensor) is None and tensor.numel() == 1:
+            number = float(tensor)
     if not MIN_TEMPERATURE <= number <= MAX_TEMPERATURE:
         raise CheckpointError(
-            f"{path} has a temperature of {shown(value)}: it must be a number above 0, "
+            f"{path} has a temperature of {shorten(value)}: it must be a number "
             f"from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
         )
     return number
 
 
 def match_labels(names: Any, task: Task) -> tuple[str, ...] | None:
-    """Return the task's own spelling of each name, in the order given, or None where they are not its labels.
+    """Return the task's spelling of each name, in the given order, or None if they are not the task's labels.
 
-    Case, spaces and hyphens are forgiven.
+    Case, spaces, hyphens and underscores do not matter.
     """
-    known = {folded(label): label for label in task.labels}
+    known = {label_key(label): label for label in task.labels}
     given = names if isinstance(names, (list, tuple)) and len(names) == len(known) else ()
-    labels = tuple(known.get(folded(name), "") if isinstance(name, str) else "" for name in given)
+    labels = tuple(known.get(label_key(name), "") if isinstance(name, str) else "" for name in given)
     return labels if sorted(labels) == sorted(task.labels) else None
 
 
-def _needed(task: Task) -> str:
+def _expected_labels(task: Task) -> str:
     return f"each of {','.join(task.labels)} once, in the order of the network's outputs"
 
 
 def _check_fits(checkpoint: Checkpoint, task: Task, network: nn.Module) -> None:
+    """Raise CheckpointError unless the names, shapes and kinds of all tensors are those of the network."""
     path, needed = checkpoint.location.path, network.state_dict()
     expected = {name: tuple(value.shape) for name, value in needed.items()}
     found = {name: tuple(value.shape) for name, value in checkpoint.state.items()}
-    if outputs := _outputs_if_that_is_all(expected, found):
+    if outputs := _find_wrong_output_count(expected, found):
         raise CheckpointError(
             f"{path} has {outputs} outputs; {task.title} needs {len(task.labels)}: {','.join(task.labels)}"
         )
     for name in [*expected, *found]:
-        where = f"{path} does not fit the network for {task.title} ({type(network).__name__}): {shown(name)}"
+        where = f"{path} does not fit the network for {task.title} ({type(network).__name__}): {shorten(name)}"
         if expected.get(name) != found.get(name):
-            has, needs = found.get(name, "missing"), expected.get(name, "no such entry")
-            raise CheckpointError(f"{where} is {shown(str(has))}, expected {needs}")
+            found_shape, expected_shape = found.get(name, "missing"), expected.get(name, "no such entry")
+            raise CheckpointError(f"{where} is {shorten(str(found_shape))}, expected {expected_shape}")
         if needed[name].is_floating_point() and not checkpoint.state[name].is_floating_point():
-            raise CheckpointError(f"{where} holds integers, expected floating point numbers")
+            raise CheckpointError(f"{where} has integers, expected floating point numbers")
 
 
-def _outputs_if_that_is_all(expected: _Shapes, found: _Shapes) -> int | None:
-    """Return the number of outputs found where nothing but the last layer's number of outputs differs."""
+def _find_wrong_output_count(expected: _Shapes, found: _Shapes) -> int | None:
+    """Return the number of outputs in the file if it is wrong and nothing else differs, otherwise None."""
     head = list(expected)[-1].rpartition(".")[0] + "."
     last = [name for name in expected if name.startswith(head)]
     same_but_outputs = expected.keys() == found.keys() and all(

@@ -1,7 +1,7 @@
-"""Fusion: on a processor, a ResNet whose ReLUs and additions happen inside its convolutions.
+"""Fusion: ResNets on the CPU with ReLUs and additions inside the convolutions.
 
-oneDNN has such convolutions, and lays their weights out once instead of at every call. torch.compile comes to the same
-for these networks; this takes no compiler and no minute's wait. docs/performance.md has what it brings.
+oneDNN has such convolutions, and stores their weights in its own layout once instead of at every call. torch.compile
+is equally fast for these networks, but needs a compiler and a minute. docs/performance.md has measurements.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 _CHECKS = {torch.float32: (32, 1e-3), torch.bfloat16: (224, 0.1)}
-"""How a fused network is checked, by number format: the side of the image in pixels, and how far logits may be
-apart, as a part of the largest. Rounding comes to 1e-6 and 0.02. In bfloat16 a small image takes longer than a large
-one, since oneDNN has to lay the weights out again for it.
+"""How a fused network is checked, by number format: the height and width of the test image in pixels, and the maximum
+difference between logits, relative to the largest one. Rounding causes 1e-6 and 0.02. In bfloat16, a small image takes
+longer than a large one, because oneDNN has to change the layout of the weights for it.
 """
 
 _OPERATIONS = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
 
 
-def fusible(network: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
-    """Tell whether `fuse` can take a network: torchvision's ResNet, batch norms folded, where oneDNN serves it."""
+def is_fusible(network: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether `fuse` supports a network: a torchvision ResNet without batch norms, on a CPU with oneDNN."""
     return (
         isinstance(network, ResNet)
         and not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
@@ -38,13 +38,13 @@ def fusible(network: nn.Module, device: torch.device, dtype: torch.dtype) -> boo
     )
 
 
-def fuse(network: ResNet, batch: torch.Size) -> nn.Module:
-    """Return a network that answers as `network` does, with a copy of its convolutions' weights.
+def fuse(network: ResNet, input_shape: torch.Size) -> nn.Module:
+    """Return a network with the same outputs as `network`. The weights of its convolutions are copies.
 
-    `batch` is the shape N x 3 x H x W of what it will be given; other sizes are answered too, perhaps more slowly.
-    Raises RuntimeError where this processor lacks the instructions for the number format.
+    `input_shape` is the usual shape N x 3 x H x W of the input. Other shapes work too, but may be slower. Raises
+    RuntimeError if the CPU does not support the number format.
     """
-    shapes = _input_shapes(network, batch)
+    shapes = _input_shapes(network, input_shape)
     fused = {
         name: _Convolution(layer, shapes[name])
         for name, layer in network.named_modules()
@@ -60,11 +60,11 @@ def fuse(network: ResNet, batch: torch.Size) -> nn.Module:
     )
 
 
-def fuse_if_it_works(network: ResNet, batch: torch.Size) -> nn.Module | None:
-    """Return the fused network, or None where it fails on this processor or answers otherwise than `network`.
+def fuse_if_correct(network: ResNet, input_shape: torch.Size) -> nn.Module | None:
+    """Return the fused network, or None if it fails on this CPU or its outputs differ from those of `network`.
 
-    Both are asked once about one image, on one thread: this takes some ten milliseconds, and threads that wait for each
-    other on a busy machine would take far longer.
+    Both networks classify one test image, in one thread. This takes some ten milliseconds. With several threads it
+    would take far longer on a busy machine, where the threads wait for each other.
     """
     dtype = network.fc.bias.dtype
     side, tolerance = _CHECKS[dtype]
@@ -74,48 +74,52 @@ def fuse_if_it_works(network: ResNet, batch: torch.Size) -> nn.Module | None:
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            fused = fuse(network, batch)
+            fused = fuse(network, input_shape)
             expected, found = network(image).float(), fused(image).float()
     except RuntimeError:
         return None
     finally:
         torch.set_num_threads(threads)
-    far = tolerance * max(1.0, float(expected.abs().max()))
-    return fused if torch.allclose(found, expected, rtol=0, atol=far, equal_nan=True) else None
+    max_difference = tolerance * max(1.0, float(expected.abs().max()))
+    return fused if torch.allclose(found, expected, rtol=0, atol=max_difference, equal_nan=True) else None
 
 
 class _Convolution(nn.Module):
-    """A convolution whose weights lie as oneDNN wants them; it may add another tensor, then apply ReLU."""
+    """A convolution with weights in oneDNN's layout. It can add another tensor and then apply ReLU."""
 
-    def __init__(self, layer: nn.Conv2d, shape: torch.Size) -> None:
+    def __init__(self, layer: nn.Conv2d, input_shape: torch.Size) -> None:
         super().__init__()
         self.bias = layer.bias
-        self.geometry = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight.detach(), *self.geometry, list(shape))
+        self.arguments = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+            layer.weight.detach(), *self.arguments, list(input_shape)
+        )
 
     def forward(self, x: torch.Tensor, add: torch.Tensor | None = None, relu: bool = True) -> torch.Tensor:
-        """Return convolution, sum, ReLU; the result takes the place of `add`."""
-        operations, layer = torch.ops.mkldnn, (self.weight, self.bias, *self.geometry)
-        answer: torch.Tensor
+        """Return the result of convolution, sum and ReLU. It is written into the memory of `add`."""
+        operations, layer = torch.ops.mkldnn, (self.weight, self.bias, *self.arguments)
+        output: torch.Tensor
         if add is None:
-            answer = operations._convolution_pointwise(x, *layer, "relu" if relu else "none", [], "")
+            output = operations._convolution_pointwise(x, *layer, "relu" if relu else "none", [], "")
         else:
-            answer = operations._convolution_pointwise_(add, x, *layer, "add", 1.0, "relu", [], "")
-        return answer
+            output = operations._convolution_pointwise_(add, x, *layer, "add", 1.0, "relu", [], "")
+        return output
 
 
 class _Stem(nn.Module):
+    """The layers before the first block: a convolution and a pooling layer."""
+
     def __init__(self, conv: nn.Module, pool: nn.Module) -> None:
         super().__init__()
         self.conv, self.pool = conv, pool
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.pool(self.conv(x))
-        return answer
+        output: torch.Tensor = self.pool(self.conv(x))
+        return output
 
 
 class _Block(nn.Module):
-    """A residual block: ReLU after every convolution, after the last one on the sum with the block's input."""
+    """A residual block: ReLU follows every convolution; the last one is applied to the sum with the block's input."""
 
     def __init__(self, block: nn.Module, name: str, fused: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -127,27 +131,27 @@ class _Block(nn.Module):
         inner = x
         for layer in self.first:
             inner = layer(inner)
-        answer: torch.Tensor = self.last(inner, x if self.downsample is None else self.downsample(x, relu=False))
-        return answer
+        output: torch.Tensor = self.last(inner, x if self.downsample is None else self.downsample(x, relu=False))
+        return output
 
 
 def _blocks(network: ResNet) -> list[nn.Module]:
     return [block for stage in (network.layer1, network.layer2, network.layer3, network.layer4) for block in stage]
 
 
-def _input_shapes(network: nn.Module, batch: torch.Size) -> dict[str, torch.Size]:
-    """Return the shape that each convolution is given, found by a pass that computes nothing."""
+def _input_shapes(network: nn.Module, input_shape: torch.Size) -> dict[str, torch.Size]:
+    """Return the input shape of each convolution, by name, found by a pass on the meta device, without computing."""
     shapes = {}
     hooks = []
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d):
 
-            def note(_: nn.Module, inputs: tuple[torch.Tensor], name: str = name) -> None:
+            def record_shape(_: nn.Module, inputs: tuple[torch.Tensor], name: str = name) -> None:
                 shapes[name] = inputs[0].shape
 
-            hooks.append(layer.register_forward_pre_hook(note))
+            hooks.append(layer.register_forward_pre_hook(record_shape))
     weights = {name: value.to("meta") for name, value in network.state_dict().items()}
-    functional_call(network, weights, torch.empty(batch, device="meta", dtype=weights["fc.bias"].dtype))
+    functional_call(network, weights, torch.empty(input_shape, device="meta", dtype=weights["fc.bias"].dtype))
     for hook in hooks:
         hook.remove()
     return shapes

@@ -1,4 +1,4 @@
-"""Where checkpoints lie: named by the user, or built in."""
+"""Where checkpoints are: named by the user, in a folder, or built in."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from pathlib import Path
 from democlass.errors import CheckpointError
 from democlass.tasks import Task
 
+BUILT_IN = "built in"
+
 
 @dataclass(frozen=True)
 class Location:
-    """Where a task's checkpoint lies, and why that one is in use: an option or argument, the environment, built in."""
+    """The path of a checkpoint or of a folder of checkpoints, and where that path comes from.
+
+    `origin` is a text for the user: the option, argument or environment variable, or "built in".
+    """
 
     path: Path
-    why: str = "built in"
+    origin: str = BUILT_IN
 
 
 def built_in_folder() -> Path:
@@ -25,19 +30,19 @@ def built_in_folder() -> Path:
 
 
 def locate(task: Task, *, file: Location | None = None, folder: Location | None = None) -> Location:
-    """Return where the task's checkpoint lies: `file`, else the task's name in `folder`, else the built-in one.
+    """Return the location of a task's checkpoint: `file` if given, else in `folder` if given, else the built-in one.
 
-    Raises CheckpointError where it is not there.
+    In a folder, the checkpoint has the name `task.checkpoint`. Raises CheckpointError if there is no such file.
     """
     location = file
     if location is None:
         parent = folder or Location(built_in_folder())
         if not parent.path.is_dir():
-            raise CheckpointError(f"there is no folder of weights at {parent.path} ({parent.why})")
-        location = Location(parent.path / task.checkpoint, parent.why)
+            raise CheckpointError(f"no folder of checkpoints at {parent.path} ({parent.origin})")
+        location = Location(parent.path / task.checkpoint, parent.origin)
     if not location.path.is_file():
         raise CheckpointError(
-            f"no checkpoint for {task.title} at {location.path} ({location.why}): "
-            f"give a {task.name} checkpoint, or a folder of weights with a {task.checkpoint} in it"
+            f"no checkpoint for {task.title} at {location.path} ({location.origin}): "
+            f"give a {task.name} checkpoint, or a folder that contains {task.checkpoint}"
         )
     return location

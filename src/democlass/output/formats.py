@@ -1,6 +1,6 @@
-"""Writers: one small class a format, chosen from a table by name or by file suffix; and the readers that undo them.
+"""Output formats: a writer class and a reader for each, in a table by name and file suffix.
 
-Every writer takes a binary stream, hands each row to it in one call, and never holds more than a few rows.
+A writer writes the rows of each prediction to a binary stream in one call, and holds few rows in memory.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from democlass.errors import MissingExtraError, UsageError
-from democlass.names import escape_in_json, visible
-from democlass.results import DECIMALS, Prediction, columns, from_document, from_row, to_document, to_row
+from democlass.names import escape_in_json, to_printable
+from democlass.results import DECIMALS, Prediction, columns, from_document, from_row, to_document, to_rows
 from democlass.tasks import TASKS, Task
 
 _ROWS_AT_ONCE = 4096
-"""Rows of a Parquet file that are read at once."""
+"""Rows of a Parquet file that are read at a time."""
 
 
 @dataclass(frozen=True)
 class WriterOptions:
-    """What a writer must know of all rows before the first.
+    """What a writer must know before the first row.
 
-    `path_bytes`: flat rows have a column for the raw bytes of names. `terminal`: a person's terminal reads the stream,
-    so no name may act on it.
+    `path_bytes`: flat rows have a column for the raw bytes of names. `terminal`: the stream is a terminal, which must
+    not interpret control characters in names.
     """
 
     tasks: Sequence[Task] = TASKS
@@ -36,19 +36,19 @@ class WriterOptions:
 
 
 class Writer(Protocol):
-    """Writes predictions to a stream; `close` completes the format and leaves the stream open."""
+    """Writes predictions to a stream. `close` completes the format and leaves the stream open."""
 
     def write(self, prediction: Prediction) -> None:
-        """Write one row."""
+        """Write the rows of one prediction."""
 
     def close(self) -> None:
         """Write what the format needs at its end."""
 
 
 class JsonLinesWriter:
-    """One JSON object a line."""
+    """JSON Lines: one object on each line."""
 
-    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
+    def __init__(self, stream: BinaryIO, options: WriterOptions) -> None:
         self._stream = stream
 
     def write(self, prediction: Prediction) -> None:
@@ -56,13 +56,13 @@ class JsonLinesWriter:
         self._stream.write(json_line(to_document(prediction)) + b"\n")
 
     def close(self) -> None:
-        """Do nothing: every line stands alone."""
+        """Do nothing: the format has no end."""
 
 
 class JsonWriter:
-    """One JSON array, one row a line."""
+    """One JSON array, with one element on each line."""
 
-    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
+    def __init__(self, stream: BinaryIO, options: WriterOptions) -> None:
         self._stream = stream
         self._before = b"[\n"
 
@@ -77,21 +77,21 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """RFC 4180 with a header, lines ending in a line feed."""
+    """CSV as in RFC 4180, with a header and line feeds as line ends."""
 
-    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
+    def __init__(self, stream: BinaryIO, options: WriterOptions) -> None:
         self._stream = stream
-        self._columns = columns(shape.tasks, path_bytes=shape.path_bytes)
-        self._clean = visible if shape.terminal else str
+        self._columns = columns(options.tasks, path_bytes=options.path_bytes)
+        self._clean = to_printable if options.terminal else str
         stream.write(csv_line(self._columns))
 
     def write(self, prediction: Prediction) -> None:
-        """Write one line (of several, where a name holds line feeds)."""
-        row = to_row(prediction)
-        self._stream.write(csv_line([self._cell(row.get(name)) for name in self._columns]))
+        """Write one row for each face."""
+        rows = to_rows(prediction)
+        self._stream.write(b"".join(csv_line([self._cell(row.get(name)) for name in self._columns]) for row in rows))
 
     def close(self) -> None:
-        """Do nothing: every line stands alone."""
+        """Do nothing: the format has no end."""
 
     def _cell(self, value: Any) -> str:
         if value is None:
@@ -100,27 +100,27 @@ class CsvWriter:
 
 
 class ParquetWriter:
-    """Apache Parquet: text columns, and float32 for every probability."""
+    """Apache Parquet: strings, and float32 for probabilities."""
 
-    _ROWS_A_GROUP = 10_000
+    _ROWS_PER_GROUP = 10_000
 
-    def __init__(self, stream: BinaryIO, shape: WriterOptions) -> None:
+    def __init__(self, stream: BinaryIO, options: WriterOptions) -> None:
         pa, parquet = _pyarrow()
-        names = columns(shape.tasks, path_bytes=shape.path_bytes)
-        text = {"path", "status", "error", "path_bytes", *(task.name for task in shape.tasks)}
+        names = columns(options.tasks, path_bytes=options.path_bytes)
+        text = {"path", "status", "error", "path_bytes", *(task.name for task in options.tasks)}
         self._schema = pa.schema([(name, pa.string() if name in text else pa.float32()) for name in names])
         self._writer = parquet.ParquetWriter(stream, self._schema)
         self._table = pa.Table
         self._rows: list[dict[str, Any]] = []
 
     def write(self, prediction: Prediction) -> None:
-        """Take one row; a group of them is written at a time."""
-        self._rows.append(to_row(prediction))
-        if len(self._rows) == self._ROWS_A_GROUP:
+        """Collect one row for each face, and write a row group when there are enough."""
+        self._rows += to_rows(prediction)
+        if len(self._rows) >= self._ROWS_PER_GROUP:
             self._flush()
 
     def close(self) -> None:
-        """Write the last rows and the footer, without which the file can't be read."""
+        """Write the last rows and the footer, without which the file is not readable."""
         self._flush()
         self._writer.close()
 
@@ -131,18 +131,18 @@ class ParquetWriter:
 
 
 def read_json_lines(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
-    """Yield the rows of `JsonLinesWriter`."""
+    """Yield the predictions that `JsonLinesWriter` wrote."""
     return (from_document(json.loads(line), tasks) for line in stream)
 
 
 def read_json(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
-    """Yield the rows of `JsonWriter`, line by line so that memory stays flat."""
+    """Yield the predictions that `JsonWriter` wrote, line by line, in constant memory."""
     lines = (line.rstrip(b",\r\n") for line in stream)
     return (from_document(json.loads(line), tasks) for line in lines if line not in (b"[", b"]", b"[]", b""))
 
 
 def read_csv(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
-    """Yield the rows of `CsvWriter`. Raises ValueError where the header or a cell is missing."""
+    """Yield the predictions that `CsvWriter` wrote. Raises ValueError if the header or a cell is missing."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
     try:
         lines = csv.reader(text, strict=True)
@@ -152,11 +152,11 @@ def read_csv(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Predic
         for cells in lines:
             yield from_row(dict(zip(header, cells, strict=True)), tasks)
     finally:
-        text.detach()  # the stream is the caller's to close
+        text.detach()  # the caller closes the stream
 
 
 def read_parquet(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
-    """Yield the rows of `ParquetWriter`."""
+    """Yield the predictions that `ParquetWriter` wrote."""
     _, parquet = _pyarrow()
     for batch in parquet.ParquetFile(stream).iter_batches(_ROWS_AT_ONCE):
         for row in batch.to_pylist():
@@ -165,7 +165,10 @@ def read_parquet(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Pr
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write results: its name on the command line, the suffixes that stand for it, writer and reader."""
+    """An output format: its name on the command line, its file suffixes, writer and reader.
+
+    `flat`: a table of columns, not nested. `text`: a person can read it.
+    """
 
     name: str
     suffixes: tuple[str, ...]
@@ -187,41 +190,41 @@ FORMATS = {
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that a file's suffix stands for. Raises UsageError."""
+    """Return the format of a file by its suffix. Raises UsageError if there is none."""
     for known in FORMATS.values():
         if path.suffix.lower() in known.suffixes:
             return known
     suffixes = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
     raise UsageError(
-        f"{visible(str(path))}: no format has the suffix {path.suffix!r}; use {suffixes}, or give --format"
+        f"{to_printable(str(path))}: no output format has the suffix {path.suffix!r}; use {suffixes}, or --format"
     )
 
 
 def require(format_: Format) -> Format:
-    """Return the format, once what it needs is known to be installed. Raises MissingExtraError."""
+    """Return the format if the packages that it needs are installed. Raises MissingExtraError."""
     if format_.name == "parquet":
         _pyarrow()
     return format_
 
 
 class _Echo:
-    """Hands back what is written to it."""
+    """A file that returns what is written to it."""
 
     def write(self, line: str) -> str:
         return line
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-_write_cells = csv.writer(_Echo(), lineterminator="\r\n").writerow  # so that a bare \r in a name is quoted as well
+_write_cells = csv.writer(_Echo(), lineterminator="\r\n").writerow  # so that a single \r in a name is quoted
 
 
 def json_line(document: dict[str, Any]) -> bytes:
-    """Return JSON in UTF-8 on one line, in which nothing acts on a terminal."""
+    """Return JSON in UTF-8 on one line, without characters that control a terminal."""
     return escape_in_json(_encode(document)).encode()
 
 
 def csv_line(cells: Sequence[str]) -> bytes:
-    """Return one row of CSV in UTF-8, ended by a line feed."""
+    """Return one CSV row in UTF-8 that ends with a line feed."""
     line: str = _write_cells(cells)
     return (line[:-2] + "\n").encode()
 

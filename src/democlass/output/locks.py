@@ -1,4 +1,4 @@
-"""A file that one process at a time may write."""
+"""Files that one process at a time may write."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 def open_locked(path: Path, warn: Callable[[str], None]) -> int:
     """Open a file for appending and reading, create it if needed, and lock it; return its descriptor.
 
-    The lock ends with the process or with the descriptor. Where the file system offers no locks (Lustre, FUSE or NFS,
-    depending on how they are mounted), `warn` is given a line that says so. Raises OutputError where another process
-    holds the lock, where the name is no regular file's, or where it can't be written.
+    The lock ends with the process or the descriptor. If the file system has no locks (some mounts of Lustre, FUSE and
+    NFS), `warn` is called with a message. Raises OutputError if another process holds the lock, if the file is not a
+    regular file, or if it can't be written.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not hold us up
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # do not wait for the reader of a pipe
     while True:
         try:
             descriptor = os.open(path, flags, 0o666)
@@ -29,14 +29,14 @@ def open_locked(path: Path, warn: Callable[[str], None]) -> int:
             raise OutputError(f"can't write {path}: {error.strerror or error}") from None
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OutputError(f"{path} is no regular file: move it away, or give another --out")
+                raise OutputError(f"{path} is not a regular file: move it away, or use another --out")
             _lock(descriptor, path, warn)
             if _is_at(descriptor, path):
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # the run that held it has just finished and deleted it
+        os.close(descriptor)  # the run that held the lock has just finished and deleted the file
 
 
 def _lock(descriptor: int, path: Path, warn: Callable[[str], None]) -> None:
@@ -44,15 +44,15 @@ def _lock(descriptor: int, path: Path, warn: Callable[[str], None]) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _HELD:
-            raise OutputError(f"another run holds {path}: wait until it ends, or give another --out") from None
+            raise OutputError(f"another run is writing {path}: wait until it ends, or use another --out") from None
         warn(
-            f"no lock on {path}: this file system does not offer locks ({error.strerror}); "
-            "make sure that no other run writes the same --out"
+            f"no lock on {path}: this file system has no locks ({error.strerror}); make sure that no other run writes "
+            "the same --out"
         )
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Tell whether an open file is still the file of that name."""
+    """Return whether an open file is still the file at that path."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The run's record, `OUT.run.json`: what made the rows, and what came of it. Resuming compares against it."""
+"""The record of an output, `OUT.run.json`: how its rows were made, and their counts. Resuming compares with it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from democlass.output.run_info import RunInfo, now
 from democlass.settings import Settings
 
 if TYPE_CHECKING:
-    from democlass.classifier import Classifier
+    from democlass.networks.networks import Networks
 
 RUNNING, FINISHED = "running", "finished"
 
 RECORD_FORMAT = 2
-"""Number of the record's format. A reader refuses a higher one. Version 0.1.0 wrote none: that is format 1."""
+"""The version of the record's format. Higher versions are refused. Records of 0.1.0 have no number: format 1."""
 
-_MOST_THREADS = 4096
+_MAX_THREADS = 4096
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What made a file of results.
+    """How the rows of an output were made.
 
-    `state` says where the rows are: while it is `running`, in `OUT.partial`; once it is `finished`, in OUT.
-    `options` and `checkpoints` are what the numbers depend on. `tallies` count all rows of the file. `runs` has an
-    entry for each run that made rows, in order.
+    `state` says where the rows are: in `OUT.partial` (`running`) or in OUT (`finished`). The results depend on
+    `options` and `checkpoints`. `tallies` counts all rows. `runs` has an entry for each run that made rows, in order.
 
-    For a record that says `running`: `log_bytes` is how many bytes of `OUT.partial` were on disk when it was
-    written, and `replaces` the size in bytes and the time of last change in nanoseconds of a file OUT that was there
-    to be overwritten. Both are None where they are not known or do not apply.
+    If the state is `running`, `log_bytes` is the number of bytes of `OUT.partial` that were on disk when the record was
+    written, and `replaces` is the size in bytes and the time of last change in nanoseconds of the file OUT that is to
+    be overwritten. Both are None if not known or not applicable.
     """
 
     format: str
@@ -51,9 +50,15 @@ class RunRecord:
 
     @classmethod
     def of(
-        cls, classifier: Classifier, format_name: str, *, command: Sequence[str] = (), sources: Sequence[str] = ()
+        cls,
+        networks: Networks,
+        settings: Settings,
+        format_name: str,
+        *,
+        command: Sequence[str] = (),
+        sources: Sequence[str] = (),
     ) -> RunRecord:
-        """Return the record of a run that begins; `command` and `sources` are the words that started it."""
+        """Return the record of a run that begins; `command` and `sources` are the command line that started it."""
         import torch
 
         return cls(
@@ -65,26 +70,26 @@ class RunRecord:
                     "labels": list(checkpoint.labels),
                     "temperature": checkpoint.temperature,
                 }
-                for name, checkpoint in classifier.networks.checkpoints.items()
+                for name, checkpoint in networks.checkpoints.items()
             },
-            options=asdict(classifier.settings) | {"precision": classifier.networks.precision.value},
+            options=asdict(settings) | {"precision": networks.precision.value},
             runs=[RunInfo.of(torch.get_num_threads(), command, sources)],
         )
 
     @property
     def threads(self) -> int:
-        """The number of threads that the networks run in, the same in every run."""
+        """The number of threads of the networks, which is the same in all runs."""
         return self.runs[0].threads
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """The versions that the last run was made with."""
+        """The package versions of the last run."""
         return self.runs[-1].versions
 
     def refuse_other(self, new: RunRecord) -> None:
-        """Raise OutputError, saying which differ, where `new` would make other numbers than this record's run.
+        """Raise OutputError if the run of `new` would give other results than this one, with the differences.
 
-        An option that this record does not have, since an older version wrote it, had its default then.
+        Options that an older version did not write had their defaults.
         """
         before_options = asdict(Settings()) | dict(self.options)
         differences = [
@@ -101,25 +106,25 @@ class RunRecord:
             ]
         if differences:
             raise OutputError(
-                f"can't resume, these differ: {'; '.join(differences)}. Use what made the first rows, or --overwrite"
+                f"can't resume, these differ: {'; '.join(differences)}. Use the first run's settings, or --overwrite"
             )
 
     def resumed_by(self, new: RunRecord, rows_before: int) -> RunRecord:
-        """Return the record of this file when the run of `new` goes on with it after so many rows."""
+        """Return the record of this output when the run of `new` resumes it after `rows_before` rows."""
         added = replace(new.runs[-1], rows_before=rows_before)
         return replace(new, started=self.started, runs=[*self.runs, added], replaces=self.replaces)
 
     def write(self, path: Path) -> None:
-        """Write the record, replacing the one before in one step. Raises OSError."""
+        """Write the record and replace the old one atomically. Raises OSError."""
         document = {"record_format": self.record_format} | asdict(self)
         replace_file(path, (json.dumps(document, indent=2) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> RunRecord | None:
-        """Return the record, or None where there is none. Raises OutputError where it can't be read."""
+        """Return the record, or None if there is none. Raises OutputError if it can't be read."""
         try:
             if path.exists() and not path.is_file():
-                raise _DamagedError("it is no regular file")
+                raise _DamagedError("it is not a regular file")
             return _parse(path.read_bytes())
         except FileNotFoundError:
             return None
@@ -132,54 +137,54 @@ class RunRecord:
             ) from None
         except _DamagedError as error:
             raise OutputError(
-                f"can't read the record {path}: {error}. Put back a copy of it, or --overwrite begins again"
+                f"can't read the record {path}: {error}. Restore a copy of it, or --overwrite begins again"
             ) from None
 
 
 class _DamagedError(Exception):
-    """The record is none; the text says why."""
+    """The file is not a record; the text says why."""
 
 
 class _NewerError(Exception):
-    """The record's format is a later one; the text is its number."""
+    """The record has a higher format version; the text is its number."""
 
 
 def _parse(content: bytes) -> RunRecord:
     try:
-        said = json.loads(content)
+        document = json.loads(content)
     except (ValueError, RecursionError):
         raise _DamagedError("it is not JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         raise _DamagedError("it is not a record of a run")
-    number = said.get("record_format", 1)
+    number = document.get("record_format", 1)
     if not _is_count(number):
         raise _DamagedError("record_format is not a number")
     if number > RECORD_FORMAT:
         raise _NewerError(str(number))
     if number == 1:
-        said = _from_format_1(said)
-    said = _checked(said, _RECORD_FIELDS, "")
-    said["record_format"] = RECORD_FORMAT
-    said["runs"] = [RunInfo(**_checked(run, _RUN_FIELDS, f"runs[{i}].")) for i, run in enumerate(said["runs"])]
-    return RunRecord(**said)
+        document = _from_format_1(document)
+    document = _checked(document, _RECORD_FIELDS, "")
+    document["record_format"] = RECORD_FORMAT
+    document["runs"] = [RunInfo(**_checked(run, _RUN_FIELDS, f"runs[{i}].")) for i, run in enumerate(document["runs"])]
+    return RunRecord(**document)
 
 
-def _from_format_1(said: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of version 0.1.0 in today's format: its one run is not told apart from those that resumed."""
-    run = {name: said[name] for name in ("started", "threads", "versions") if name in said}
-    return {name: value for name, value in said.items() if name not in ("threads", "versions")} | {"runs": [run]}
+def _from_format_1(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of version 0.1.0 in today's format. It has one entry for all its runs."""
+    run = {name: document[name] for name in ("started", "threads", "versions") if name in document}
+    return {name: value for name, value in document.items() if name not in ("threads", "versions")} | {"runs": [run]}
 
 
-def _checked(said: Any, checks: Mapping[str, Callable[[Any], bool]], where: str) -> dict[str, Any]:
-    """Return those entries that have a check, once it holds; others are of no use to this version."""
-    if not isinstance(said, dict):
+def _checked(document: Any, checks: Mapping[str, Callable[[Any], bool]], where: str) -> dict[str, Any]:
+    """Return the entries that this version knows. Raises _DamagedError if one is missing or fails its check."""
+    if not isinstance(document, dict):
         raise _DamagedError(f"{where.rstrip('.')} is not an object")
     for name, holds in checks.items():
-        if name not in said and name in _NEEDED:
+        if name not in document and name in _NEEDED:
             raise _DamagedError(f"{where}{name} is missing")
-        if name in said and not holds(said[name]):
-            raise _DamagedError(f"{where}{name} is not what a run writes")
-    return {name: value for name, value in said.items() if name in checks}
+        if name in document and not holds(document[name]):
+            raise _DamagedError(f"{where}{name} has a value that no run writes")
+    return {name: value for name, value in document.items() if name in checks}
 
 
 def _is_count(value: Any) -> bool:
@@ -224,7 +229,7 @@ _RUN_FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "sources": _is_texts,
     "folder": _is_absolute_or_none,
     "out": _is_absolute_or_none,
-    "threads": lambda value: _is_count(value) and 0 < value <= _MOST_THREADS,
+    "threads": lambda value: _is_count(value) and 0 < value <= _MAX_THREADS,
     "versions": lambda value: _is_object(value) and all(map(_is_text, value.values())),
     "rows_before": _is_count,
 }

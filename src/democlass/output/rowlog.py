@@ -1,7 +1,7 @@
-"""The row log, `OUT.partial`: rows as they come, one JSON object a line, each added in one write.
+"""The row log, `OUT.partial`: one JSON object on each line for each input, appended in one write.
 
-A row can be repeated later: then a line further down says which row it takes the place of. What was appended is forced
-to disk every few seconds, and whenever `sync` is called.
+An input can be classified again later: its new line says which row it replaces. Appended lines are forced to disk
+every few seconds, and by `sync`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from democlass.results import Prediction, from_document, to_document
 from democlass.tasks import TASKS, Task
 
 SECONDS_BETWEEN_SYNCS = 5.0
-"""A power cut costs the work of about this long."""
+"""A power cut loses the rows of about this time."""
 
 _REPLACES = "replaces_row"
 _BLOCK = 2**16
 
 
 class RowLog:
-    """A file of rows, held by this process alone from `__init__` to `close`.
+    """A log of rows, locked by this process from `__init__` to `close`.
 
-    Raises OutputError where another process holds it, or where it can't be written. `warn` is given a line where the
-    file system can't tell whether another process holds it.
+    Raises OutputError if another process holds the lock or the file is not writable. `warn` is called if the file
+    system has no locks.
     """
 
     def __init__(
@@ -49,30 +49,30 @@ class RowLog:
 
     @property
     def size(self) -> int:
-        """Bytes of all whole rows."""
+        """Bytes of all complete rows."""
         return self._size
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether it holds no byte."""
+        """Whether the log has no rows."""
         return self._size == 0
 
     @property
     def is_open(self) -> bool:
-        """Tell whether `close` is still to come."""
+        """Whether `close` was not called yet."""
         return not self._file.closed
 
     def status(self) -> os.stat_result:
-        """Return the file's owner, mode and so on."""
+        """Return the status of the file: owner, mode, size."""
         return os.fstat(self.descriptor)
 
     @property
     def descriptor(self) -> int:
-        """The open file."""
+        """The descriptor of the open file."""
         return self._file.fileno()
 
     def append(self, prediction: Prediction, replaces: int | None = None) -> None:
-        """Add a row. Raises WriteError where the disk is full; the rows before stay whole."""
+        """Add a row. Raises WriteError, for example on a full disk; earlier rows stay complete."""
         self._write(self._line(prediction, replaces))
         if time.monotonic() - self._last_sync >= SECONDS_BETWEEN_SYNCS:
             self.sync()
@@ -88,7 +88,7 @@ class RowLog:
         self._write(bytes(block))
 
     def sync(self) -> None:
-        """Force to disk what was appended. Raises WriteError."""
+        """Force the appended rows to disk. Raises WriteError."""
         try:
             os.fsync(self.descriptor)
         except OSError as error:
@@ -96,8 +96,8 @@ class RowLog:
         self._last_sync = time.monotonic()
 
     def rows(self) -> Iterator[Prediction]:
-        """Yield the rows in order, repeated ones in the place of those they replace. Raises OutputError."""
-        replacements = self._replacements().in_order()
+        """Yield the rows in order, with replaced rows exchanged for their replacements. Raises OutputError."""
+        replacements = self._replacements().sorted_by_row()
         replaced, position = next(replacements, (None, 0))
         with self._reader() as lines, self._reader() as elsewhere:
             number = start = 0
@@ -115,7 +115,7 @@ class RowLog:
             raise self._damaged(position)
 
     def cut_torn_end(self) -> None:
-        """Cut off what follows the last whole row: a row that a kill broke off, or the NUL bytes of a power cut."""
+        """Remove what follows the last complete row: part of a row after a kill, or NUL bytes after a power cut."""
         with self._reader() as file:
             end = self._size
             while end:
@@ -126,11 +126,11 @@ class RowLog:
         self._cut(end)
 
     def clear(self) -> None:
-        """Cut off every row."""
+        """Remove all rows."""
         self._cut(0)
 
     def close(self, *, discard: bool = False) -> None:
-        """Let go of the file; one that is empty, or to be discarded, is deleted first."""
+        """Release the file. Delete it first if it is empty or `discard` is true."""
         if self._file.closed:
             return
         status = self.status()
@@ -149,16 +149,16 @@ class RowLog:
     def _write(self, lines: bytes) -> None:
         left = memoryview(lines)
         try:
-            while left:  # a disk that runs full takes the first part of a write, and says so at the next
+            while left:  # a disk that becomes full accepts part of a write, and the next write fails
                 left = left[self._file.write(left) :]
         except OSError as error:
-            with suppress(OSError):  # then resuming cuts it off
+            with suppress(OSError):  # otherwise resuming removes it
                 os.ftruncate(self.descriptor, self._size)
             raise write_error(self.path, error) from None
         self._size += len(lines)
 
     def _replacements(self) -> Replacements:
-        """Find the lines that take the place of rows. Raises OutputError."""
+        """Find the lines that replace rows. Raises OutputError."""
         found = Replacements()
         start = 0
         with self._reader() as lines:
@@ -169,7 +169,7 @@ class RowLog:
         return found
 
     def _parse(self, line: bytes, start: int) -> tuple[int | None, Prediction]:
-        """Return a line's row, and the number of the row whose place it takes. Raises OutputError."""
+        """Return the number of the row that a line replaces, or None, and its row. Raises OutputError."""
         try:
             document = json.loads(line.decode())
             row, replaces = from_document(document, self._tasks), document.get(_REPLACES)
@@ -182,12 +182,12 @@ class RowLog:
     def _damaged(self, start: int) -> OutputError:
         cut = f"truncate -s {start} {shlex.quote(str(self.path))}"
         return OutputError(
-            f"{self.path} has a row at byte {start} that can't be read: {cut} cuts it off with all that follows, then "
-            "--resume classifies that again; or --overwrite begins again"
+            f"{self.path} has a damaged row at byte {start}: {cut} removes it and all later rows, and --resume then "
+            "classifies their images again; --overwrite begins again"
         )
 
     def _reader(self) -> io.BufferedReader:
-        """Return what reads the file from its beginning, even if its name was deleted meanwhile."""
+        """Return a reader of the file from its beginning, also if the file was deleted since."""
         return io.BufferedReader(PositionedReader(self.descriptor), _BLOCK)
 
     def _cut(self, size: int) -> None:
@@ -199,17 +199,17 @@ class RowLog:
 
 
 def is_written(row: Prediction) -> bool:
-    """Tell whether a row that was read has the name of a file, as every row of a run has."""
+    """Return whether a row has a file name, as every row of a run has."""
     return isinstance(row.path, str) and "\0" not in row.path
 
 
 def write_error(path: Path, error: OSError) -> WriteError:
-    """Return what to tell a person whose disk does not take a file."""
-    return WriteError(f"can't write {path}: {error.strerror or error}. What is written stays; --resume goes on from it")
+    """Return the error for a file that cannot be written."""
+    return WriteError(f"can't write {path}: {error.strerror or error}. Rows so far are kept; --resume continues")
 
 
 def _line_start(file: BinaryIO, end: int) -> int:
-    """Return where the line begins whose last byte is before `end`."""
+    """Return the start of the line that ends before `end`."""
     before = end - 1
     while before > 0:
         start = max(0, before - _BLOCK)
@@ -222,7 +222,7 @@ def _line_start(file: BinaryIO, end: int) -> int:
 
 
 def _is_whole(file: BinaryIO, start: int, end: int) -> bool:
-    """Tell whether a line ends in a line feed and holds no NUL byte, which JSON never does."""
+    """Return whether a line ends with a line feed and has no NUL byte, which JSON never contains."""
     file.seek(end - 1)
     if file.read(1) != b"\n":
         return False

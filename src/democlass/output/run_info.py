@@ -1,4 +1,4 @@
-"""How one run of the command made rows of a file: when, where, from what, and with which versions."""
+"""One run of the command in a record: when, where, from which sources, and with which versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from democlass.inputs.identity import current_folder
 
 _PACKAGES = ("torch", "torchvision", "pillow", "simplejpeg")
-"""What probabilities may depend on in their last digits, besides Python and democlass itself."""
+"""Packages that may change the last digits of probabilities."""
 
 _SECRET_OPTION = re.compile(r"^--?[\w-]*(key|token|secret|passw|credential)[\w-]*", re.IGNORECASE)
 _URL = re.compile(r"^([a-z][a-z0-9+.-]*://)([^/?#]*@)?([^?#]*)(\?[^#]*)?", re.IGNORECASE)
@@ -28,12 +28,12 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run of the command, the first or one that resumed.
+    """One run of the command: the first, or one that resumed.
 
-    Its rows are those from number `rows_before` on, counted from 0, up to the next run's; error rows that it repeated
-    stay in their places. `folder` is where it was started: relative names in its rows are relative to it. `out` is
-    the output's absolute path then. Both are None, and `command` and `sources` are empty, where version 0.1.0 wrote
-    the record.
+    Its rows start at number `rows_before`, counted from 0, and end before the next run's. Error rows that it classified
+    again keep their places. `folder` is the current folder of the run: relative names in its rows are relative to it.
+    `out` is the absolute path of the output at that time. In records of version 0.1.0 both are None, and `command` and
+    `sources` are empty.
     """
 
     started: str = field(default_factory=now)
@@ -47,7 +47,7 @@ class RunInfo:
 
     @classmethod
     def of(cls, threads: int, command: Sequence[str], sources: Sequence[str]) -> RunInfo:
-        """Return what there is to say of a run that begins now. Secrets in its command line are left out."""
+        """Return the entry for a run that begins now. Secrets in its command line are masked."""
         return cls(
             command=without_secrets(command),
             sources=without_secrets(sources),
@@ -57,10 +57,10 @@ class RunInfo:
         )
 
     def names_relative_to(self, out: Path) -> str:
-        """Return the folder that relative names in this run's rows are relative to now, its output being `out`.
+        """Return the folder that relative names in this run's rows are relative to, if the output is now at `out`.
 
-        That is `folder`. Where the output and the images were moved or mounted elsewhere together, it is the folder
-        that has the same place beside `out`.
+        It is `folder`. If the output and the images were moved or mounted elsewhere together, it is the folder with
+        the same position relative to `out`.
         """
         current = current_folder()
         if self.folder is None or self.folder == current:
@@ -72,7 +72,7 @@ class RunInfo:
         return self.folder
 
     def version_differences(self, other: RunInfo) -> list[str]:
-        """Return which versions are others in `other`, as "torch 2.6.0 then, 2.7.1 now"."""
+        """Return the versions that differ in `other`, such as "torch 2.6.0 then, 2.7.1 now"."""
         return [
             f"{name} {mine} then, {other.versions[name]} now"
             for name, mine in self.versions.items()
@@ -81,9 +81,9 @@ class RunInfo:
 
 
 def without_secrets(words: Sequence[str]) -> list[str]:
-    """Return words of a command line with what may be secret masked.
+    """Return the words of a command line with possible secrets masked.
 
-    That is the value of options named like a key, token, secret, password or credential, and in URLs the user, the
+    Masked are the values of options named like a key, token, secret, password or credential, and in URLs the user, the
     password and the query.
     """
     masked: list[str] = []

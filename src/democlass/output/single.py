@@ -1,18 +1,18 @@
-"""The output that nothing is lost of: OUT, its rows so far in `OUT.partial`, its record in `OUT.run.json`.
+"""The sink for one file, which loses no rows: OUT, its rows so far in `OUT.partial`, its record in `OUT.run.json`.
 
-On disk things happen in this order:
+Files change on disk in this order:
 
 1. `OUT.partial`, the row log, is opened and locked. A run that adds to a finished OUT first copies OUT's rows into it.
 2. The log is forced to disk, and then the record says `running`: from here on the rows are in the log.
-3. Rows are appended to the log, which is forced to disk every few seconds, and when the run is interrupted.
+3. Rows are appended to the log, which is forced to disk every few seconds and when the run is interrupted.
 4. At the end the log is forced to disk. `OUT.export` is written from it, forced to disk, renamed to OUT, and the
    folder is forced to disk.
 5. The record says `finished`: from here on the rows are in OUT. The log is deleted.
 
-The record is itself replaced in one step: `OUT.run.json.new` is written, forced to disk and renamed. So a run that
-dies leaves, whatever the moment: the old OUT or the new one, whole; and a record that says where the rows are. A kill
-loses the row that was being written, a power cut the rows of the last seconds; resuming classifies those again.
-docs/resuming.md has a table of every moment.
+The record is replaced atomically: `OUT.run.json.new` is written, forced to disk and renamed. So a run that dies at any
+moment leaves the old OUT or the new one, complete, and a record that says where the rows are. A kill loses the row
+that was being written, a power cut the rows of the last seconds; resuming classifies those images again.
+docs/resuming.md has a table of all moments.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import BinaryIO
 
 from democlass.errors import OutputError, WriteError
 from democlass.files import copy_owner_and_mode, sync_folder
+from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS, Format, WriterOptions
 from democlass.output.paths import EXPORT, PARTIAL, RECORD, companion, read_rows
 from democlass.output.paths import refuse_odd_place as refuse_odd_place
@@ -41,19 +42,21 @@ from democlass.tasks import TASKS, Task
 
 @dataclass(frozen=True)
 class WriteMode:
-    """What may be done with an output that is already there; `retry_errors` repeats its error rows."""
+    """What may happen to an output that exists. `retry_errors` classifies its error rows again."""
 
     resume: bool = False
     overwrite: bool = False
     retry_errors: bool = False
 
 
-class Output:
-    """OUT and its companions, this process's alone from `__init__` to `close`.
+class FileSink:
+    """Writes OUT and the files beside it, which no other process can write from `__init__` to `close`.
 
-    Raises OutputError where OUT exists and neither resuming nor overwriting was asked for, where another run holds
-    it, or where its folder can't be written. `previous` is the record of the run to be resumed, if there is one.
-    `warn` is given lines on what may surprise.
+    `previous` is the record of the run that is resumed, or None. `finish` calls `watch` with every row of OUT, in
+    order. `warn` is called with messages for the user.
+
+    Raises OutputError if OUT exists and `write_mode` allows neither resuming nor overwriting, if another run is
+    writing it, or if its folder is not writable.
     """
 
     def __init__(
@@ -64,13 +67,15 @@ class Output:
         tasks: Sequence[Task] = TASKS,
         *,
         warn: Callable[[str], None] = lambda _: None,
+        watch: Callable[[Prediction], object] = lambda _: None,
     ) -> None:
-        self.path = Path(os.path.realpath(path))  # a link is written through, not replaced
+        self.path = Path(os.path.realpath(path))  # write to the file that a link leads to
         self._record_path = companion(self.path, RECORD)
         self._format = format_
         self._write_mode = write_mode
         self._tasks = tasks
         self._warn = warn
+        self._watch = watch
         self._record: RunRecord | None = None
         self._rows = RowIndex()
         self._existed = False
@@ -83,7 +88,7 @@ class Output:
             raise
 
     def begin(self, record: RunRecord) -> None:
-        """Make ready for rows, and take up those that are there. Raises OutputError, WriteError."""
+        """Prepare for rows, and read those of the run that is resumed. Raises OutputError, WriteError."""
         run = replace(record.runs[-1], out=str(self.path))
         record = replace(record, runs=[*record.runs[:-1], run])
         if self.previous is not None:
@@ -97,7 +102,7 @@ class Output:
                 self._log.clear()
                 record = replace(record, replaces=self._identity())
             else:
-                self._take_up_rows(self.previous)
+                self._read_existing_rows(self.previous)
                 record = self.previous.resumed_by(record, self._rows.count)
             self._log.sync()
             sync_folder(self.path.parent)
@@ -107,25 +112,22 @@ class Output:
             raise write_error(self._record_path, error) from None
         self._record = record
 
-    def remaining(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield what is left to classify: rows to repeat first, then the names that have no row yet. Once."""
-        return self._rows.remaining(names)
+    def remaining(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items to classify: first those of rows to repeat, then those without a row. Call it once."""
+        return self._rows.remaining(items)
 
     def write(self, prediction: Prediction) -> None:
-        """Add a row, in the order of `remaining`. Raises WriteError where the disk is full."""
+        """Add the rows of a prediction, in the order of `remaining`. Raises WriteError, for example on a full disk."""
         name, number = self._rows.place(prediction)
         self._log.append(prediction if name == prediction.path else replace(prediction, path=name), number)
 
-    def finish(self, skipped: Counter[str], watch: Callable[[Prediction], object] = lambda _: None) -> Tally:
-        """Make OUT of the rows, complete the record, clear away the log; return the tally of all rows.
-
-        `watch` is shown every row, in order. Raises WriteError.
-        """
+    def finish(self, skipped: Counter[str]) -> Tally:
+        """Write OUT, complete the record, delete the log; return the counts of all rows. Raises WriteError."""
         assert self._record is not None, "begin comes first"
         if self.path.exists() and not self._existed:
             raise WriteError(
-                f"{self.path} was not there when the run began, and is left as it is: move it away, then --resume "
-                "finishes the run"
+                f"{self.path} was created by something else during the run and is not replaced: move it away, then "
+                "--resume finishes the run"
             )
         export = companion(self.path, EXPORT)
         try:
@@ -133,7 +135,7 @@ class Output:
             with export.open("wb") as stream:
                 status = self.path.stat() if self.path.exists() else self._log.status()
                 copy_owner_and_mode(status, stream.fileno())
-                tally = self._export(stream, watch)
+                tally = self._export(stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             export.replace(self.path)
@@ -151,7 +153,7 @@ class Output:
         return tally
 
     def close(self) -> None:
-        """Let go of OUT; what is in the log stays for resuming."""
+        """Release OUT. The rows in the log stay, for resuming."""
         if self._record is not None and self._log.is_open:
             try:
                 self._log.sync()
@@ -160,40 +162,40 @@ class Output:
         self._log.close()
 
     def _read_previous(self) -> RunRecord | None:
-        """Return the record of the run to go on with, or None to begin anew; refuse what would surprise."""
+        """Return the record of the run to resume, or None to begin. Raises OutputError if neither is safe."""
         if self._write_mode.overwrite:
             return None
         exists, begun = self.path.exists(), not self._log.is_empty
         if not self._write_mode.resume:
             if exists:
-                raise OutputError(f"{self.path} exists: --resume adds to it, --overwrite begins again")
+                raise OutputError(f"{self.path} exists: --resume adds to it, --overwrite replaces it")
             if begun:
                 raise OutputError(
-                    f"{self._log.path} is an unfinished run's: --resume goes on, --overwrite begins again"
+                    f"{self._log.path} belongs to an unfinished run: --resume continues it, --overwrite begins again"
                 )
             return None
         record = RunRecord.read(self._record_path)
         if record is None and (exists or begun):
-            raise OutputError(f"no {self._record_path} says what made the rows: --overwrite begins again")
+            raise OutputError(f"can't resume without the record {self._record_path}: --overwrite begins again")
         if record is not None and record.format not in FORMATS:
             raise OutputError(
-                f"can't read the record {self._record_path}: it names a format {record.format!r}. Put back a copy of "
-                "it, or --overwrite begins again"
+                f"can't read the record {self._record_path}: unknown format {record.format!r}. Restore a copy of it, "
+                "or --overwrite begins again"
             )
         return None if record is not None and record.state == FINISHED and not exists else record
 
     def _warn_of_changes(self, before: RunInfo, now_: RunInfo) -> None:
         if differences := before.version_differences(now_):
             self._warn(
-                f"other versions than the rows so far: {', '.join(differences)}; probabilities of new rows may differ "
-                "in the last digits"
+                f"versions changed since the last run: {', '.join(differences)}; the last digits of new probabilities "
+                "may differ"
             )
         folder = before.names_relative_to(self.path)
         if folder != now_.folder and not all(source.startswith("/") for source in now_.sources):
-            self._warn(f"names in the rows so far are relative to {folder}, in new rows to {now_.folder}")
+            self._warn(f"paths in existing rows are relative to {folder}, in new rows to {now_.folder}")
 
-    def _take_up_rows(self, record: RunRecord) -> None:
-        """Read the rows that are there, which afterwards are all in the log. Raises OutputError, WriteError."""
+    def _read_existing_rows(self, record: RunRecord) -> None:
+        """Read the existing rows and copy them to the log if they are in OUT. Raises OutputError, WriteError."""
         self._rows = RowIndex([(run.rows_before, run.names_relative_to(self.path)) for run in record.runs])
         retry = self._write_mode.retry_errors
         if self._rows_are_in_log(record):
@@ -204,11 +206,11 @@ class Output:
             self._log.extend(self._rows.adding(read_rows(self.path, record.format, self._tasks), retry_errors=retry))
 
     def _rows_are_in_log(self, record: RunRecord) -> bool:
-        """Tell whether the log has the rows, not OUT. Raises OutputError where that can't be known.
+        """Return whether the rows are in the log rather than in OUT. Raises OutputError if that is not certain.
 
-        The log has them once the record says `running`. Where it has fewer bytes than were on disk then, or none, it
-        was lost later. OUT then still has the rows that the run took over, or, renamed already, all rows. But it may
-        also be a file that was to be overwritten, whose rows are not wanted; that one is known by size and time.
+        They are in the log once the record says `running`. If the log has fewer bytes than were on disk then, it was
+        lost later. Then OUT has the rows that the run started with, or all rows if it was renamed already. But OUT may
+        also be a file that was to be overwritten; size and time of last change identify that one.
         """
         if record.state == FINISHED:
             return False
@@ -225,25 +227,25 @@ class Output:
         if record.replaces is not None and list(record.replaces) == self._identity():
             return True
         raise OutputError(
-            f"{self._log.path} has no rows of the unfinished run, and {self.path} may or may not have them: "
-            f"move {self.path} away and give --resume to begin again, or --overwrite to replace it"
+            f"{self._log.path} has lost the rows of the unfinished run, and {self.path} may or may not have them: "
+            f"move {self.path} away and --resume to begin again, or --overwrite it"
         )
 
     def _identity(self) -> list[int] | None:
-        """Return OUT's size in bytes and time of last change in nanoseconds, or None where there is none."""
+        """Return OUT's size in bytes and time of last change in nanoseconds, or None if OUT does not exist."""
         if not self._existed:
             return None
         status = self.path.stat()
         return [status.st_size, status.st_mtime_ns]
 
-    def _export(self, stream: BinaryIO, watch: Callable[[Prediction], object]) -> Tally:
-        """Write all rows in the output's format and return their tallies."""
+    def _export(self, stream: BinaryIO) -> Tally:
+        """Write all rows in the output's format and return their counts."""
         tally = Tally()
         wide = self._format.flat and self._rows.need_path_bytes
         writer = self._format.writer(stream, WriterOptions(self._tasks, path_bytes=wide))
         for row in self._log.rows():
             writer.write(row)
             tally.add(row)
-            watch(row)
+            self._watch(row)
         writer.close()
         return tally

@@ -1,4 +1,4 @@
-"""The tally of a run."""
+"""Counts of the rows of a run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from democlass.results import Prediction
 
 
 class Tally:
-    """Counts rows: classified, in all and by their labels; and unreadable, by reason.
+    """Counts inputs: classified ones, and unreadable ones by reason.
 
-    `labels` is by the labels chosen for an image, one for each task, in the order of its outcomes.
+    `labels` counts faces by their chosen labels, a tuple with one label for each task.
     """
 
     def __init__(self) -> None:
@@ -20,20 +20,21 @@ class Tally:
         self.unreadable: Counter[str] = Counter()
 
     def add(self, prediction: Prediction) -> None:
-        """Count one row."""
+        """Count one input and its faces."""
         if prediction.reason is None:
             self.classified += 1
-            self.labels[tuple(outcome.label for outcome in prediction.outcomes.values())] += 1
+            for face in prediction.faces:
+                self.labels[tuple(outcome.label for outcome in face.outcomes.values())] += 1
         else:
             self.unreadable[prediction.reason] += 1
 
     @property
     def rows(self) -> int:
-        """All rows counted."""
+        """The number of inputs."""
         return self.classified + self.unreadable.total()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts as plain values."""
+        """Return the counts as values for JSON."""
         unreadable = dict(self.unreadable.most_common())
         return {
             "rows": self.rows,

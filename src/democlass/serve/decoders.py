@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from democlass.images.decode import Pixels
@@ -21,14 +21,14 @@ class Decoders:
     `decode` decodes one image in a process of its own, and raises when its cancellation says so.
     """
 
-    def __init__(self, decode: Callable[[bytes, Cancellation], Pixels], count: int) -> None:
+    def __init__(self, decode: Callable[[bytes, Cancellation], Sequence[Pixels]], count: int) -> None:
         self._decode, self._count, self._limit = decode, count, 2 * count
         self._threads = ThreadPoolExecutor(self._limit, thread_name_prefix="decoder")
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._running: dict[asyncio.Future[None], float] = {}
 
-    async def decode(self, content: bytes) -> Pixels:
-        """Return the pixels of an encoded image. Raises ImageError.
+    async def decode(self, content: bytes) -> Sequence[Pixels]:
+        """Return the pixels of the faces of an encoded image. Raises ImageError.
 
         Where this is cancelled, the decoding process is killed.
         """

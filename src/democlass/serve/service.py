@@ -15,6 +15,7 @@ from democlass.classifier import Classifier
 from democlass.errors import CancelledError, ImageError
 from democlass.images.isolation import Isolated
 from democlass.images.loader import Loaded
+from democlass.inputs.item import Item
 from democlass.results import Prediction
 from democlass.serve.batcher import Batcher
 from democlass.serve.decoders import Decoders
@@ -28,6 +29,9 @@ Status = Literal["ready", "starting", "stuck", "stopping"]
 _PROCESSOR_BATCH = 2
 """On a processor larger batches answer no more images a second, and the first of a batch waits for its last: see
 docs/serving.md."""
+
+_ITEM = Item(None, b"")
+"""What the batcher is given with the pixels of an image: its content is not needed any more."""
 
 _STALL = 60.0
 """Seconds without one answer, while images wait, after which the service is stuck."""
@@ -85,7 +89,7 @@ class Service:
     async def warm_up(self) -> None:
         """Have both networks answer once; only then the service is ready."""
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-        await asyncio.get_running_loop().run_in_executor(None, self._predict, [(b"", self._classifier.decode(blank))])
+        await asyncio.get_running_loop().run_in_executor(None, self._predict, [(_ITEM, self._classifier.decode(blank))])
         self._is_warm = True
 
     async def classify(self, images: Sequence[tuple[str | None, bytes]]) -> list[Prediction]:
@@ -100,14 +104,14 @@ class Service:
     async def _classify(self, name: str | None, content: bytes, turns: asyncio.Semaphore) -> Prediction:
         try:
             async with turns:
-                pixels = await self._decoders.decode(content)
+                faces = await self._decoders.decode(content)
         except ImageError as error:
             return Prediction(name, error=str(error))
         finally:
             self._progress = time.monotonic()
-        answer = await asyncio.wrap_future(self._batcher.submit((b"", pixels)))
+        answer = await asyncio.wrap_future(self._batcher.submit((_ITEM, faces)))
         self._progress = time.monotonic()
-        return Prediction(name, answer.outcomes, answer.error)
+        return Prediction(name, answer.faces, answer.error)
 
     async def _finish(self, working: asyncio.Future[Result]) -> Result:
         giving_up = asyncio.ensure_future(self._given_up.wait())

@@ -15,7 +15,7 @@ from torch import nn
 
 from democlass.errors import ImageError, UsageError
 from democlass.inputs.labels import Example
-from democlass.networks.tuning import computes_natively
+from democlass.networks.tuning import has_native_support
 from democlass.tasks import Task
 from democlass.train.reader import Reader
 from democlass.train.views import normalised
@@ -113,7 +113,7 @@ def _logits(
     network: nn.Module, chunk: Sequence[NDArray[np.uint8]], device: torch.device, mirrored: bool
 ) -> torch.Tensor:
     batch = normalised(torch.from_numpy(np.stack(chunk)).to(device))
-    with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
+    with torch.autocast(device.type, torch.bfloat16, enabled=has_native_support(device, torch.bfloat16)):
         logits: torch.Tensor = network(batch)
         if mirrored:
             logits = (logits + network(batch.flip(3))) / 2

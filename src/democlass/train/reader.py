@@ -60,7 +60,7 @@ class Reader:
 
     def __call__(self, path: str) -> NDArray[np.uint8]:
         """Return an image as RGB uint8 SIDE x SIDE x 3. Raises ImageError."""
-        return self._decode(path)[self._geometry]
+        return self._decode(path)[0][self._geometry]
 
     def faults(self, examples: Sequence[Example]) -> dict[int, str]:
         """Read all images once; return what is wrong with those that can't be read, by their place.

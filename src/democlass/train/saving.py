@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
 from democlass.errors import WriteError
-from democlass.files import sync_folder
+from democlass.files import atomic_write
 
 
 def save_tensors(path: Path, content: Mapping[str, Any]) -> None:
@@ -20,9 +18,8 @@ def save_tensors(path: Path, content: Mapping[str, Any]) -> None:
 
     Raises WriteError; the earlier file is then as it was.
     """
-    new = path.with_name(f"{path.name}.new")
     try:
-        with new.open("wb") as file:
+        with atomic_write(path) as file:
             target = _Target(file)
             try:
                 torch.save(dict(content), target)  # type: ignore[arg-type]
@@ -30,13 +27,7 @@ def save_tensors(path: Path, content: Mapping[str, Any]) -> None:
                 if target.error is None:
                     raise
                 raise target.error from None
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            new.unlink()
         raise WriteError(f"can't write {path}: {error.strerror}") from None
 
 

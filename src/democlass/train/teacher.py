@@ -14,7 +14,7 @@ from democlass.errors import CheckpointError, DemoclassError, OutputError
 from democlass.inputs.labels import Example
 from democlass.networks.checkpoints import Checkpoint, load
 from democlass.networks.locations import Location
-from democlass.networks.tuning import computes_natively
+from democlass.networks.tuning import has_native_support
 from democlass.tasks import Task
 from democlass.train.digests import file_states, files_digest
 from democlass.train.judge import logits_of
@@ -45,8 +45,8 @@ class Teacher:
         self.file, self._task = file, task
         self._checkpoint = load(Location(file, "option --teacher"), task)
         self._network = _network(self._checkpoint, task)
-        for remark in self._checkpoint.remarks:
-            warn(remark)
+        for warning in self._checkpoint.warnings:
+            warn(warning)
 
     @property
     def sha256(self) -> str:
@@ -99,7 +99,7 @@ class Teacher:
             "teacher": self.sha256,
             "labels": list(self._task.labels),
             "geometry": self._task.geometry.name,
-            "precision": "bfloat16" if computes_natively(device, torch.bfloat16) else "float32",
+            "precision": "bfloat16" if has_native_support(device, torch.bfloat16) else "float32",
             "count": len(examples),
             "files": files_digest(examples, file_states(examples)),
         }

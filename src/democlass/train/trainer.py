@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from democlass.errors import DemoclassError
 from democlass.inputs.labels import Example
-from democlass.networks.tuning import computes_natively
+from democlass.networks.tuning import has_native_support
 from democlass.tasks import Task
 from democlass.train.feed import Feed
 from democlass.train.judge import Verdict, logits_of, targets_of
@@ -149,7 +149,7 @@ class Trainer:
         for settings in self._optimizer.param_groups:
             settings["lr"] = self.rates[self.step]
         views = recoloured(normalised(pixels.to(device)), seed=self._colour_seed())
-        with torch.autocast(device.type, torch.bfloat16, enabled=computes_natively(device, torch.bfloat16)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_native_support(device, torch.bfloat16)):
             answer = self._learner(views.contiguous(memory_format=torch.channels_last))
         loss = self._lesson.loss(answer, targets, places)
         self._optimizer.zero_grad(set_to_none=True)
