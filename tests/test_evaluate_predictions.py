@@ -50,7 +50,7 @@ RACES = json.dumps(dict.fromkeys(RACE.labels, 1 / 6))
      (DOCUMENT % (0.5, 0.5, "{}"), "row 1: it has no Asian"),
      (DOCUMENT % (0.5, 0.5, "[]"), "row 1: a value is missing"),
      ((DOCUMENT % (0.5, 0.5, RACES)).replace('"a.jpg"', "5"), "row 1: the path is not text"),
-     ("5", "row 1: a value is missing"), ("null", "row 1: a value"), ('"x"', "row 1: a value"), ("{}", "it has no st"),
+     ("5", "row 1: a value is missing"), ("null", "row 1: a value"), ('"x"', "row 1: a value"), ("{}", "it has no pa"),
      ("[" * 100_000, "row 1: it is nested too deeply"), ('{"a":' * 100_000, "row 1: it is nested too deeply"),
      ("9" * 10_000, "row 1: a number has too many digits"), ("{", "row 1: it is not valid JSON (line 1, column 2)"),
      ("\0\xff", "row 1: it is not valid JSON")],
@@ -128,6 +128,12 @@ def test_json_lines_are_read_from_a_file_with_the_suffix_json(tmp_path: Path) ->
     assert evaluate(one_label(tmp_path), file.rename(tmp_path / "r.json"))["unused"].keys() == {
         "of images that have no labels"
     }
+
+
+def test_results_with_several_faces_per_image_are_refused(tmp_path: Path) -> None:
+    (face,) = prediction("a.jpg", 0.3).faces
+    with pytest.raises(UsageError, match="row 1: it has 2 faces; an evaluation needs one face per image"):
+        evaluate(one_label(tmp_path), results(tmp_path, [Prediction("a.jpg", (face, face))], "r.json"))
 
 
 def test_unreadable_results_are_refused(tmp_path: Path) -> None:

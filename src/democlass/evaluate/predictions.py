@@ -108,6 +108,8 @@ def _check_prediction(prediction: Prediction, tasks: Sequence[Task]) -> None:
         raise ValueError("the path is not text")
     if prediction.error is not None:
         return
+    if len(prediction.faces) != 1:
+        raise ValueError(f"it has {len(prediction.faces)} faces; an evaluation needs one face per image")
     for task in tasks:
         outcome = prediction.outcomes[task.name]
         values = list(outcome.probabilities.values())
