@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
-# The service, or any other command of `classify`, in a slim image. compose.yaml shows both ways to run it.
+# A slim image that runs `classify`, by default the HTTP service. See compose.yaml and docs/containers.md.
 FROM python:3.12-slim AS build
 
-# PyTorch's usual Linux build brings gigabytes of GPU libraries; this index has those for processors alone.
+# The default Linux build of PyTorch includes gigabytes of GPU libraries. This index has CPU builds.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
@@ -15,7 +15,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY weights weights
 RUN /opt/democlass/bin/pip install '.[serve,parquet,heic]'
-# Out of the package, to where others can be mounted over them; and once only.
+# Move the weights out of the package, so that others can be mounted over them and the image has only one copy.
 RUN mkdir /weights && mv /opt/democlass/lib/python*/site-packages/democlass/weights/*.pth /weights/
 
 

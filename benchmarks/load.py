@@ -1,4 +1,4 @@
-"""Clients of a service: as many as asked, each with one connection, as light as Python has them."""
+"""Clients that send requests to a service over plain sockets, with little overhead of their own."""
 
 from __future__ import annotations
 
@@ -10,77 +10,83 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Answered:
-    """One request: status, and seconds from when it was due to the last byte of its answer."""
+class Response:
+    """The status of one response, and the seconds from the planned start of its request to its last byte."""
 
     status: int
     seconds: float
 
 
-def form(content: bytes, field: str = "file") -> bytes:
-    """Return a whole request to classify an image."""
+def create_request(content: bytes, field: str = "file") -> bytes:
+    """Return a complete request to classify an image."""
     body = f'--b\r\nContent-Disposition: form-data; name="{field}"; filename="f"\r\n\r\n'.encode()
     body += content + b"\r\n--b--\r\n"
-    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    header = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    return f"{header}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def closed(port: int, requests: Sequence[bytes], clients: int) -> tuple[float, list[Answered]]:
-    """Send each request as soon as one of the clients is free; return the seconds that all took, and the answers."""
+def send_in_turn(port: int, requests: Sequence[bytes], clients: int) -> tuple[float, list[Response]]:
+    """Send the requests from a number of clients, each with one request at a time.
 
-    async def all_of_them() -> list[Answered]:
-        waiting = iter(requests)
-        answers: list[Answered] = []
+    Returns the total seconds and the responses.
+    """
+
+    async def run_all() -> list[Response]:
+        remaining = iter(requests)
+        responses: list[Response] = []
 
         async def client() -> None:
             connection = _Connection(port)
-            answers.extend([await connection.ask(request, time.perf_counter()) for request in waiting])
+            responses.extend([await connection.send(request, time.perf_counter()) for request in remaining])
             connection.close()
 
         await asyncio.gather(*(client() for _ in range(clients)))
-        return answers
+        return responses
 
-    began = time.perf_counter()
-    answers = asyncio.run(all_of_them())
-    return time.perf_counter() - began, answers
+    started = time.perf_counter()
+    responses = asyncio.run(run_all())
+    return time.perf_counter() - started, responses
 
 
-def paced(port: int, requests: Sequence[bytes], rate: float, seed: int = 0) -> list[Answered]:
-    """Send requests at random moments, `rate` a second on average, however long answers take; return the answers."""
+def send_at_random_times(port: int, requests: Sequence[bytes], rate: float, seed: int = 0) -> list[Response]:
+    """Send `rate` requests per second on average, at random times, and return the responses.
 
-    async def one(request: bytes, due: float) -> Answered:
+    The times are a Poisson process: they do not depend on how long responses take.
+    """
+
+    async def send_one(request: bytes, due: float) -> Response:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         connection = _Connection(port)
-        answer = await connection.ask(request, due)
+        response = await connection.send(request, due)
         connection.close()
-        return answer
+        return response
 
-    async def all_of_them() -> list[Answered]:
-        chance, due = random.Random(seed), time.perf_counter()  # noqa: S311 (arrivals, not secrets)
-        moments = [due := due + chance.expovariate(rate) for _ in requests]
-        return list(await asyncio.gather(*map(one, requests, moments)))
+    async def run_all() -> list[Response]:
+        rng, due = random.Random(seed), time.perf_counter()  # noqa: S311 (not used for secrets)
+        times = [due := due + rng.expovariate(rate) for _ in requests]
+        return list(await asyncio.gather(*map(send_one, requests, times)))
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(run_all())
 
 
 class _Connection:
-    """A connection that is kept, and opened again where the other side closed it."""
+    """A persistent connection that is reopened if the service closes it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, request: bytes, due: float) -> Answered:
+    async def send(self, request: bytes, due: float) -> Response:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        header = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(header.partition(b"content-length:")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
-        if b"connection: close" in head:
+        if b"connection: close" in header:
             self.close()
-        return Answered(int(head.split()[1]), time.perf_counter() - due)
+        return Response(int(header.split()[1]), time.perf_counter() - due)
 
     def close(self) -> None:
         if self._streams is not None:

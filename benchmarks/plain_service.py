@@ -1,4 +1,4 @@
-"""The plain service that ours is judged by: FastAPI, each request classified alone, as the reference does it.
+"""The baseline for our service: FastAPI with the reference pipeline, which classifies each request alone.
 
 uvicorn --app-dir benchmarks plain_service:app
 """
@@ -18,13 +18,13 @@ _reference = Reference()
 
 @app.post("/predict")
 def predict(file: Annotated[bytes, File()]) -> list[float]:
-    """Classify one image, in one of FastAPI's threads."""
-    with tempfile.NamedTemporaryFile() as kept:
-        Path(kept.name).write_bytes(file)
-        return _reference.classify([Path(kept.name)])[0]
+    """Classify one image in a thread of FastAPI."""
+    with tempfile.NamedTemporaryFile() as copy:
+        Path(copy.name).write_bytes(file)
+        return _reference.classify([Path(copy.name)])[0]
 
 
 @app.get("/health")
 def health() -> str:
-    """Answer once the networks are loaded."""
+    """Return 200 when the networks are loaded."""
     return "ready"

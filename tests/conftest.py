@@ -29,7 +29,7 @@ from democlass.classifier import Classifier
 from democlass.tasks import TASKS, Task
 
 if TYPE_CHECKING:
-    from serving import Serving
+    from serving import ServiceProcess
 
 # A shell starts background jobs with SIGINT ignored, and child processes inherit that. Tests need it to act.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -91,14 +91,14 @@ def portrait() -> Image.Image:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A running service with the built-in checkpoints, shared by all tests of requests."""
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """A service with the built-in networks, shared by all tests that only send requests to it."""
     import serving
 
-    messages = tmp_path_factory.mktemp("service") / "messages"
+    log = tmp_path_factory.mktemp("service") / "log"
     words = ("--queue", str(serving.QUEUE), "--max-upload", str(serving.MAX_UPLOAD), "--workers", "2")
-    with serving.serving(messages, *words, "--allow-host", "faces.example.org") as service:
-        yield service
+    with serving.run_service(log, *words, "--allow-host", "faces.example.org") as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,235 +1,299 @@
-"""Connections of a service, and what clients can do to them: wait, drip, stop half-way, come in crowds."""
+"""Connections of a service whose clients wait, send slowly, disconnect early or are too many. The service has a key."""
 
 from __future__ import annotations
 
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
-from PIL import Image
 
 from serving import (
     FORM,
-    Serving,
-    body,
+    ServiceProcess,
     chunked,
-    drip,
-    eventually,
-    form,
-    head,
-    read_answer,
-    read_to_the_end,
-    serving,
+    face_jpeg,
+    form_body,
+    form_request,
+    header,
+    read_response,
+    read_until_closed,
+    run_service,
+    send_slowly,
     slow_jpeg,
+    wait_until,
 )
+from tiny_command import THIRD_TASK
 
+IMAGE = face_jpeg()
 MAX_UPLOAD = 1_000_000
 CONNECTIONS = 100
-DRIPPING = 64
-DECODE_TIMEOUT = 12
-FORM_HEAD = head("POST", "/predict", FORM, "Content-Length: 900000")
+QUEUE = 64
+WORKERS = 2
+DECODE_TIMEOUT, UPLOAD_TIMEOUT, GRACE = 8, 3, 6
+KEY = "correct horse battery staple"
+KEY_HEADER = f"X-API-Key: {KEY}"
+FORM_HEADER = header("POST", "/predict", FORM, KEY_HEADER, "Content-Length: 900000")
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A service with little time for its clients, that can write no file longer than its log."""
-    said = tmp_path_factory.mktemp("service") / "said"
-    words = f"--connections 1000 --idle-timeout 1.5 --upload-timeout 4 --queue {DRIPPING} --grace 1".split()
-    words += f"--max-upload {MAX_UPLOAD} --upload-memory {2 * MAX_UPLOAD}".split()
-    words += f"--workers 2 --decode-timeout {DECODE_TIMEOUT}".split()
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """A service with short timeouts, few file descriptors, and a limit on the size of files that it writes."""
+    log = tmp_path_factory.mktemp("service") / "log"
+    options = f"--connections 1000 --idle-timeout 1.5 --upload-timeout {UPLOAD_TIMEOUT} --queue {QUEUE} "
+    options += f"--max-upload {MAX_UPLOAD} --upload-memory {2 * MAX_UPLOAD} "
+    options += f"--workers {WORKERS} --decode-timeout {DECODE_TIMEOUT} --grace {GRACE} --host 0.0.0.0"
     limits = {resource.RLIMIT_NOFILE: CONNECTIONS + 64, resource.RLIMIT_FSIZE: 500_000}
-    with serving(said, *words, env={"PYTHONDONTWRITEBYTECODE": "1"}, limits=limits) as here:
-        yield here
+    env = {"DEMOCLASS_API_KEY": KEY, "PYTHONDONTWRITEBYTECODE": "1"}  # bytecode may exceed the limit on files
+    with run_service(log, *options.split(), tiny=True, env=env, limits=limits) as running:
+        yield running
+
+
+def upload(*contents: bytes, path: str = "/predict", field: str = "file") -> bytes:
+    """Return a request with a form and the key."""
+    return form_request(*contents, path=path, field=field, fields=[KEY_HEADER])
+
+
+def classify(service: ServiceProcess) -> int:
+    """Return the status of a request with a small image."""
+    return service.send(upload(IMAGE)).status
+
+
+def _wait_idle(service: ServiceProcess) -> bytes:
+    with service.connect() as connection:
+        return read_until_closed(connection)
+
+
+def _wait_after_a_response(service: ServiceProcess) -> bytes:
+    with service.connect(header("GET", "/health")) as connection:
+        assert read_response(connection).status == 200
+        return read_until_closed(connection)
+
+
+def _send_header_slowly(service: ServiceProcess) -> bytes:
+    with service.connect(b"GET /health HTTP/1.1\r\nX: ") as connection:
+        return send_slowly(connection, b"x", 0.2)
+
+
+def _send_body_slowly(service: ServiceProcess) -> bytes:
+    with service.connect(FORM_HEADER + b"--b\r\n") as connection:
+        return send_slowly(connection, b"x", 0.2)
+
+
+def _send_body_for_too_long(service: ServiceProcess) -> bytes:
+    with service.connect(FORM_HEADER + b"--b\r\n") as connection:
+        return send_slowly(connection, bytes(2000), 0.2)
+
+
+def _send_body_with_pauses(service: ServiceProcess) -> bytes:
+    request = form_request(IMAGE, fields=[KEY_HEADER, "Connection: close"])
+    with service.connect(request[:200]) as connection:
+        for start in range(200, len(request), len(request) // 3):
+            time.sleep(0.5)
+            connection.sendall(request[start : start + len(request) // 3])
+        return read_until_closed(connection)
+
+
+SlowClient = Callable[[ServiceProcess], bytes]
 
 
 @pytest.fixture(scope="module")
-def image(portrait: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("image") / "image.jpg"
-    portrait.crop((60, 0, 360, 250)).save(path)
-    return path.read_bytes()
+def slow_responses(service: ServiceProcess) -> dict[SlowClient, bytes]:
+    """Run all slow clients at the same time, and return what each of them received."""
+    clients: tuple[SlowClient, ...] = (
+        *(_wait_idle, _wait_after_a_response, _send_header_slowly),
+        *(_send_body_slowly, _send_body_for_too_long, _send_body_with_pauses),
+    )
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return dict(zip(clients, pool.map(lambda client: client(service), clients), strict=True))
 
 
-def has_ended(service: Serving, decoder: int) -> bool:
-    return decoder not in service.children()
+def test_a_connection_without_a_request_is_closed(slow_responses: dict[SlowClient, bytes]) -> None:
+    assert slow_responses[_wait_idle] == b""
+    assert slow_responses[_wait_after_a_response] == b""
 
 
-def is_waiting_for(service: Serving, images: int) -> bool:
-    return service.waiting() == images
+def test_a_header_that_is_sent_slowly_is_rejected(slow_responses: dict[SlowClient, bytes]) -> None:
+    assert slow_responses[_send_header_slowly].startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_connection_without_a_request_is_closed(service: Serving) -> None:
-    with service.connect() as never_used:
-        assert read_to_the_end(never_used) == b""
-    with service.connect(head("GET", "/health")) as used:
-        assert read_answer(used).status == 200
-        assert read_to_the_end(used) == b""
+def test_an_upload_that_is_sent_slowly_is_rejected(slow_responses: dict[SlowClient, bytes]) -> None:
+    received = slow_responses[_send_body_slowly]
+    assert received.startswith(b"HTTP/1.1 408 ") and b'"too slow"' in received
 
 
-def test_a_header_that_drips_is_refused(service: Serving) -> None:
-    with service.connect(b"GET /health HTTP/1.1\r\nX: ") as connection:
-        assert drip(connection, b"x", 0.2).startswith(b"HTTP/1.1 408 ")
+def test_an_upload_that_takes_too_long_is_rejected_at_any_rate(slow_responses: dict[SlowClient, bytes]) -> None:
+    received = slow_responses[_send_body_for_too_long]
+    assert received.startswith(b"HTTP/1.1 408 ") and b"more than %d seconds" % UPLOAD_TIMEOUT in received
 
 
-def test_an_upload_that_drips_is_refused(service: Serving) -> None:
-    with service.connect(FORM_HEAD + b"--b\r\n") as connection:
-        said = drip(connection, b"x", 0.2)
-    assert said.startswith(b"HTTP/1.1 408 ") and b'"too slow"' in said
+def test_an_upload_with_short_pauses_is_accepted(slow_responses: dict[SlowClient, bytes]) -> None:
+    assert slow_responses[_send_body_with_pauses].startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_upload_without_end_is_refused_however_fast_it_is(service: Serving) -> None:
-    with service.connect(FORM_HEAD + b"--b\r\n") as connection:
-        said = drip(connection, bytes(2000), 0.2)
-    assert said.startswith(b"HTTP/1.1 408 ") and b"more than 4 seconds" in said
-
-
-def test_an_upload_that_pauses_but_comes_is_answered(service: Serving, image: bytes) -> None:
-    sent = form(image)
-    with service.connect(sent[:200]) as connection:
-        for start in range(200, len(sent), len(sent) // 3):
-            time.sleep(0.5)
-            connection.sendall(sent[start : start + len(sent) // 3])
-        assert read_answer(connection).status == 200
-
-
-def test_clients_that_drip_take_no_places(service: Serving, image: bytes) -> None:
+def test_slow_uploads_take_no_space_in_the_queue(service: ServiceProcess) -> None:
     with ExitStack() as stack:
-        dripping = [stack.enter_context(service.connect(FORM_HEAD + b"--b\r\n")) for _ in range(DRIPPING)]
-        assert service.waiting() == 0
-        assert (service.post(image).status_code, service.health()) == (200, "ready")
-        for connection in dripping:
-            assert read_answer(connection).status == 408
+        slow = [stack.enter_context(service.connect(FORM_HEADER + b"--b\r\n")) for _ in range(QUEUE)]
+        assert service.pending_images() == 0
+        assert (classify(service), service.health()) == (200, "ready")
+        for connection in slow:
+            assert read_response(connection).status == 408
 
 
-def test_the_oldest_idle_connection_makes_room(service: Serving, image: bytes) -> None:
+def test_the_oldest_idle_connection_is_closed_for_a_new_one(service: ServiceProcess) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(service.connect()) for _ in range(CONNECTIONS + 20)]
-        assert (service.health(), service.post(image).status_code) == ("ready", 200)
-        assert read_to_the_end(idle[0]) == b""
+        assert (service.health(), classify(service)) == ("ready", 200)
+        assert read_until_closed(idle[0]) == b""
 
 
-def test_uploads_leave_connections_for_health(service: Serving) -> None:
+def test_uploads_leave_connections_for_health_checks(service: ServiceProcess) -> None:
     with ExitStack() as stack:
         for _ in range(CONNECTIONS + 20):
-            stack.enter_context(service.connect(FORM_HEAD))
-        refused = service.ask(form(b"x"))
-        assert (refused.status, refused.kind, refused.headers["retry-after"]) == (503, "busy", "1")
+            stack.enter_context(service.connect(FORM_HEADER))
+        response = service.send(upload(b"x"))
+        assert (response.status, response.kind, response.headers["retry-after"]) == (503, "busy", "1")
         assert service.health() == "ready"
 
 
-def test_uploads_hold_no_more_memory_than_allowed(service: Serving, image: bytes) -> None:
+def test_uploads_use_no_more_memory_than_allowed(service: ServiceProcess) -> None:
     with ExitStack() as stack:
-        large = [stack.enter_context(service.connect(FORM_HEAD + bytes(890_000))) for _ in range(3)]
-        answers = [read_answer(connection) for connection in large]
-    assert sorted(answer.status for answer in answers) == [408, 408, 503]
-    assert service.post(image).status_code == 200
+        large = [stack.enter_context(service.connect(FORM_HEADER + bytes(890_000))) for _ in range(3)]
+        responses = [read_response(connection) for connection in large]
+    assert sorted(response.status for response in responses) == [408, 408, 503]
+    assert classify(service) == 200
 
 
-def test_a_client_that_has_finished_sending_gets_its_answer(service: Serving, image: bytes) -> None:
-    assert service.ask(form(image), finish=True).status == 200
-    assert service.ask(head("GET", "/health"), finish=True).status == 200
-    with service.connect(head("GET", "/health") * 2 + form(image)) as connection:
+def test_a_client_that_closes_its_sending_side_gets_its_response(service: ServiceProcess) -> None:
+    assert service.send(upload(IMAGE), half_close=True).status == 200
+    assert service.send(header("GET", "/health"), half_close=True).status == 200
+    with service.connect(header("GET", "/health") * 2 + upload(IMAGE)) as connection:
         connection.shutdown(socket.SHUT_WR)
-        assert read_to_the_end(connection).count(b"HTTP/1.1 200 OK\r\n") == 3
+        assert read_until_closed(connection).count(b"HTTP/1.1 200 OK\r\n") == 3
 
 
-def test_a_client_that_hangs_up_frees_its_decoder(service: Serving, image: bytes) -> None:
-    content = form(slow_jpeg())
-    for finish in (False, True):
-        began = time.monotonic()
-        slow = [service.connect(content) for _ in range(4)]
-        eventually(lambda: service.health() == "stuck")
-        decoders = service.children()
-        for connection in slow:
-            if finish:
-                connection.shutdown(socket.SHUT_WR)
-            connection.close()
-        eventually(lambda: service.waiting() == 0)
-        for decoder in decoders:
-            eventually(partial(has_ended, service, decoder))
-        assert time.monotonic() - began < DECODE_TIMEOUT  # which would have ended them too
-        assert (service.health(), service.post(image).status_code) == ("ready", 200)
+@pytest.mark.parametrize("half_close", [False, True])
+def test_a_disconnect_ends_the_decoding_process(service: ServiceProcess, half_close: bool) -> None:
+    timeouts = service.count_errors("timed out")
+    slow = [service.connect(upload(slow_jpeg())) for _ in range(2 * WORKERS)]
+    wait_until(lambda: service.health() == "stuck")
+    decoders = service.children()
+    for connection in slow:
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        connection.close()
+    wait_until(lambda: service.pending_images() == 0)
+    wait_until(lambda: not decoders & service.children())
+    assert service.count_errors("timed out") == timeouts  # the time limit did not end them
+    assert (service.health(), classify(service)) == ("ready", 200)
 
 
-def test_slow_images_do_not_hold_up_others(service: Serving, image: bytes) -> None:
-    for slow, count in (
-        ([form(slow_jpeg())] * 2, 2),
-        ([form(*[slow_jpeg()] * 5, path="/predict/batch", field="files")], 5),
-    ):
-        with ExitStack() as stack:
-            connections = [stack.enter_context(service.connect(request)) for request in slow]
-            eventually(partial(is_waiting_for, service, count))
-            time.sleep(2)  # until they are slow
-            assert service.health() == "ready"
-            assert service.post(image).status_code == 200
-            assert (service.waiting(), service.health()) == (count, "ready")
-            if count == 2:
-                answers = [read_answer(connection) for connection in connections]
-                assert {(answer.status, answer.kind) for answer in answers} == {(422, "timed out")}
-        eventually(lambda: service.waiting() == 0)
+def test_slow_images_do_not_delay_other_requests(service: ServiceProcess) -> None:
+    with ExitStack() as stack:
+        request = upload(slow_jpeg())
+        slow = [stack.enter_context(service.connect(request)) for _ in range(WORKERS)]
+        wait_until(lambda: service.pending_images() == WORKERS)
+        assert classify(service) == 200
+        assert (service.pending_images(), service.health()) == (WORKERS, "ready")
+        responses = [read_response(connection) for connection in slow]
+    assert {(response.status, response.kind) for response in responses} == {(422, "timed out")}
 
 
-def test_an_answer_is_not_lost_though_the_request_was_not_read(service: Serving) -> None:
-    with service.connect(head("POST", "/nowhere", FORM, "Content-Length: 9000000")) as connection:
+def test_slow_images_of_one_request_do_not_delay_other_requests(service: ServiceProcess) -> None:
+    images = 2 * WORKERS + 1
+    with service.connect(upload(*[slow_jpeg()] * images, path="/predict/batch", field="files")):
+        wait_until(lambda: service.pending_images() == images)
+        assert classify(service) == 200
+        assert (service.pending_images(), service.health()) == (images, "ready")
+    wait_until(lambda: service.pending_images() == 0)
+
+
+def test_a_response_is_delivered_although_the_request_was_not_read(service: ServiceProcess) -> None:
+    with service.connect(header("POST", "/nowhere", FORM, "Content-Length: 9000000")) as connection:
         for _ in range(90):
             connection.sendall(bytes(100_000))
-        assert read_answer(connection).status == 404
-    with service.connect(head("GET", "/health", "Content-Length: 9000000")) as connection:
+        assert read_response(connection).status == 404
+    with service.connect(header("GET", "/health", "Content-Length: 9000000")) as connection:
         connection.sendall(bytes(100_000))
-        assert drip(connection, b"x", 0.2).startswith(b"HTTP/1.1 200 ")
+        assert send_slowly(connection, b"x", 0.2).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_client_that_reads_nothing_is_cut_off(service: Serving) -> None:
+def test_a_client_that_does_not_read_is_disconnected(service: ServiceProcess) -> None:
     path = next(part for part in service.request("GET", "/docs").text.split('"') if part.endswith(".js"))
     size, requests = len(service.request("GET", path).content), 20
-    with service.connect(head("GET", path) * requests) as connection:
-        eventually(lambda: service.figure("democlass_connections") == 1)
-        assert len(read_to_the_end(connection)) < requests * size
+    with service.connect(header("GET", path) * requests) as connection:
+        wait_until(lambda: service.metric("democlass_connections") == 1)
+        assert len(read_until_closed(connection)) < requests * size
 
 
-def test_chunks_that_are_all_framing_are_refused(service: Serving) -> None:
-    opening = head("POST", "/predict", FORM, "Transfer-Encoding: chunked")
-    with service.connect(opening + chunked(b"-" * 1)[:-5] * 40_000) as connection:
-        assert read_answer(connection).status == 400
+def test_a_body_of_tiny_chunks_is_rejected(service: ServiceProcess) -> None:
+    request = header("POST", "/predict", FORM, KEY_HEADER, "Transfer-Encoding: chunked")
+    with service.connect(request + chunked(b"-")[:-5] * 40_000) as connection:
+        assert read_response(connection).status == 400
 
 
-def test_no_upload_is_written_to_disk(service: Serving, image: bytes) -> None:
-    """Where files are limited to half a million bytes, an upload of a million that went to one would fail."""
-    room = MAX_UPLOAD + 4096 - len(body(b""))
-    assert service.ask(form(image + bytes(room - len(image)))).status == 200
-    assert service.ask(form(image + bytes(room - len(image) + 1))).status == 413
+def test_uploads_are_not_written_to_disk(service: ServiceProcess) -> None:
+    """The service may write files of up to 500,000 bytes, so writing a larger upload to disk would fail."""
+    free = MAX_UPLOAD + 4096 - len(form_body(b""))
+    assert service.send(upload(IMAGE + bytes(free - len(IMAGE)))).status == 200
+    assert service.send(upload(IMAGE + bytes(free - len(IMAGE) + 1))).status == 413
 
 
-def test_the_log_stays_short_and_the_service_alive_without_descriptors(service: Serving, image: bytes) -> None:
-    before = service.said.stat().st_size
-    most = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (10, most[1]))
+def test_without_free_descriptors_the_service_survives_and_logs_little(service: ServiceProcess) -> None:
+    size_before = service.log.stat().st_size
+    limits = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (10, limits[1]))
     with ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(service.connect())
-        eventually(lambda: b"no connection can be accepted" in service.said.read_bytes()[before:])
-        time.sleep(2)
-    assert service.said.stat().st_size - before < 2000
-    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, most)
-    assert (service.health(), service.post(image).status_code) == ("ready", 200)
+        wait_until(lambda: b"no connection can be accepted" in service.log.read_bytes()[size_before:])
+        time.sleep(1.5)  # several attempts to accept a connection
+    assert service.log.stat().st_size - size_before < 2000
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, limits)
+    assert (service.health(), classify(service)) == ("ready", 200)
 
 
-def test_few_descriptors_mean_few_connections(service: Serving) -> None:
-    assert f"the limit on open files allows {CONNECTIONS} connections at once" in service.said.read_text()
+def test_few_descriptors_reduce_the_number_of_connections(service: ServiceProcess) -> None:
+    assert f"the limit on open files allows only {CONNECTIONS} connections" in service.log.read_text()
 
 
-def test_it_ends_soon_whatever_is_being_done(service: Serving) -> None:
-    """The last test: it ends the service."""
+def test_a_request_without_the_key_is_rejected(service: ServiceProcess) -> None:
+    response = service.post(IMAGE)
+    assert (response.status_code, response.json()["kind"]) == (401, "no key")
+
+
+def test_with_the_key_web_pages_of_all_origins_are_accepted(service: ServiceProcess) -> None:
+    """A web page of another site does not know the key."""
+    assert service.post(IMAGE, headers={"X-API-Key": KEY, "Origin": "https://a.org"}).status_code == 200
+
+
+def test_a_third_task_is_in_results_and_in_the_openapi_document(service: ServiceProcess) -> None:
+    response = service.post(IMAGE, headers={"X-API-Key": KEY})
+    assert list(response.json()["age-group_probabilities"]) == list(THIRD_TASK.labels)
+    schemas = service.request("GET", "/openapi.json").json()["components"]["schemas"]
+    assert {"age-group", "age-group_probabilities"} <= set(schemas["Classified"]["properties"])
+
+
+def test_the_openapi_document_declares_the_key(service: ServiceProcess) -> None:
+    schemes = service.request("GET", "/openapi.json").json()["components"]["securitySchemes"]
+    assert [scheme["name"] for scheme in schemes.values()] == ["X-API-Key"]
+
+
+def test_sigterm_finishes_accepted_requests_until_the_grace_period_ends(service: ServiceProcess) -> None:
+    """This must be the last test of the module, because it ends the service."""
     with ExitStack() as stack:
-        slow = [stack.enter_context(service.connect(form(slow_jpeg()))) for _ in range(2)]
+        long = stack.enter_context(service.connect(upload(slow_jpeg())))
+        short = stack.enter_context(service.connect(upload(slow_jpeg(scans=40))))
         stack.enter_context(service.connect())
-        stack.enter_context(service.connect(FORM_HEAD))
-        eventually(lambda: service.waiting() == 2)
+        stack.enter_context(service.connect(FORM_HEADER))
+        wait_until(lambda: service.pending_images() == 2)
         service.process.terminate()
-        answers = [read_answer(connection) for connection in slow]
-        assert {(answer.status, answer.kind) for answer in answers} == {(503, "stopping")}
+        assert read_response(short).status == 200
+        response = read_response(long)
+        assert (response.status, response.kind) == (503, "stopping")
         assert service.process.wait(60) == 143
-    assert "Traceback" not in service.said.read_text()
+    log = service.log.read_text()
+    assert "Traceback" not in log and KEY not in log

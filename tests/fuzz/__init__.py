@@ -1,5 +1,5 @@
-"""`make fuzz`: damaged images through the real decoding processes, and hostile requests to a real service.
+"""`make fuzz`: decodes damaged images with the real decoding processes, and sends hostile requests to a real service.
 
-Everything follows from one seed, which is printed: the same seed makes the same images and requests. Not collected by
-pytest; `tests/test_fuzz.py` tries a small part.
+Everything is random but reproducible: the seed is printed, and the same seed creates the same images and requests.
+pytest does not collect this package; `tests/test_fuzz.py` runs a small part of it.
 """

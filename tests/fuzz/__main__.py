@@ -12,83 +12,82 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fuzz import images, serving
+from fuzz import images, service
 from fuzz.findings import Findings
 
 IMAGES, REQUESTS = 20_000, 500
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
+def write(text: str) -> None:
+    """Print a line and flush it."""
     print(text, flush=True)  # noqa: T201
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run what was asked for; return 1 where anything was found."""
-    options = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
-    options.add_argument("--seed", type=int, help="what all chance comes from; a new one each time")
-    options.add_argument("--images", type=int, default=IMAGES, help=f"damaged images to decode: {IMAGES}")
-    options.add_argument("--requests", type=int, default=REQUESTS, help=f"hostile requests to send: {REQUESTS}")
-    options.add_argument("--image", type=int, nargs="+", metavar="N", help="decode the images with these numbers alone")
-    options.add_argument("--request", type=int, nargs="+", metavar="N", help="send the requests with these alone")
-    options.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="images decoded at once")
-    options.add_argument("--out", type=Path, default=Path("build/fuzz"), help="folder for findings: build/fuzz")
-    asked = options.parse_args(words)
-    alone = asked.image or asked.request
-    seed = secrets.randbelow(10**6) if asked.seed is None else asked.seed
-    say(f"seed {seed}")
-    findings = Findings(asked.out, seed)
-    if numbers := (asked.image or []) if alone else range(asked.images):
-        fuzz_images(seed, numbers, asked.workers, findings)
-    if numbers := (asked.request or []) if alone else range(asked.requests):
+    """Run the fuzzer and return 1 if there are findings."""
+    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
+    parser.add_argument("--seed", type=int, help="random seed; default: a new one for each run")
+    parser.add_argument("--images", type=int, default=IMAGES, help=f"damaged images to decode; default: {IMAGES}")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help=f"hostile requests; default: {REQUESTS}")
+    parser.add_argument("--image", type=int, nargs="+", metavar="N", help="decode only the images with these numbers")
+    parser.add_argument("--request", type=int, nargs="+", metavar="N", help="send only the requests with these numbers")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="images decoded at once")
+    parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="folder for findings; default: build/fuzz")
+    options = parser.parse_args(words)
+    is_selection = options.image or options.request
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    write(f"seed {seed}")
+    findings = Findings(options.out, seed)
+    if numbers := (options.image or []) if is_selection else range(options.images):
+        fuzz_images(seed, numbers, options.workers, findings)
+    if numbers := (options.request or []) if is_selection else range(options.requests):
         fuzz_service(seed, numbers, findings)
-    say("\n".join(["findings:", *findings.lines()]) if findings.kinds else "nothing was found")
+    write("\n".join(["findings:", *findings.summary()]) if findings.kinds else "no findings")
     return 1 if findings.kinds else 0
 
 
 def fuzz_images(seed: int, numbers: Sequence[int], workers: int, findings: Findings) -> None:
-    """Decode damaged images, and say how it went."""
+    """Decode damaged images and print a summary."""
     progress = Progress("images", 1000)
-    state = images.run(seed, numbers, workers, findings, progress)
-    say(f"{len(numbers)} images in {progress.seconds:.0f} s; slowest {state.slowest:.1f} s, "
-        f"most memory {state.memory / 1000:.0f} MB")  # fmt: skip
-    say_counts(state.outcomes)
+    run = images.run(seed, numbers, workers, findings, progress)
+    write(f"{len(numbers)} images in {progress.seconds:.0f} s; slowest {run.slowest:.1f} s, "
+          f"peak memory {run.memory / 1000:.0f} MB")  # fmt: skip
+    write_counts(run.outcomes)
 
 
 def fuzz_service(seed: int, numbers: Sequence[int], findings: Findings) -> None:
-    """Send hostile requests, and say how it went."""
+    """Send hostile requests and print a summary."""
     progress = Progress("requests", 100)
-    served = serving.run(seed, numbers, findings, progress)
-    say(
-        f"{len(numbers)} requests in {progress.seconds:.0f} s; slowest {served.slowest:.1f} s, "
-        f"log {served.log_bytes} bytes"
+    run = service.run(seed, numbers, findings, progress)
+    write(
+        f"{len(numbers)} requests in {progress.seconds:.0f} s; slowest {run.slowest:.1f} s, log {run.log_bytes} bytes"
     )
-    say_counts(served.statuses)
+    write_counts(run.statuses)
 
 
-def say_counts(counts: Counter[str]) -> None:
-    """Print what came how often."""
-    say("\n".join(f"  {count} x {what}" for what, count in counts.most_common()))
+def write_counts(counts: Counter[str]) -> None:
+    """Print outcomes and how often they occurred."""
+    write("\n".join(f"  {count} x {outcome}" for outcome, count in counts.most_common()))
 
 
 class Progress:
-    """Says every so often how many are done."""
+    """Counts finished cases and prints a line after every `interval` of them."""
 
-    def __init__(self, what: str, every: int) -> None:
-        self._what, self._every, self._done, self._began = what, every, 0, time.monotonic()
+    def __init__(self, unit: str, interval: int) -> None:
+        self._unit, self._interval, self._done, self._started = unit, interval, 0, time.monotonic()
         self._lock = threading.Lock()
 
     def __call__(self, count: int) -> None:
-        """Count some more."""
+        """Add finished cases."""
         with self._lock:
             self._done += count
-            if self._done % self._every == 0:
-                say(f"  {self._done} {self._what}, {self.seconds:.0f} s")
+            if self._done % self._interval == 0:
+                write(f"  {self._done} {self._unit}, {self.seconds:.0f} s")
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self._began
+        """Seconds since the start."""
+        return time.monotonic() - self._started
 
 
 if __name__ == "__main__":

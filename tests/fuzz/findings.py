@@ -1,4 +1,4 @@
-"""What was found: kept in files, so that it can be looked at and tried again."""
+"""Collects findings and writes them to files, so that they can be inspected and reproduced."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-_MOST_KEPT = 5
-"""Examples that are kept of each kind."""
+_MAX_EXAMPLES = 5
+"""Number of examples that are written for each kind of finding."""
 
 
 class Findings:
-    """Findings by kind; of each the first few are kept as files in a folder."""
+    """Counts findings by kind, and writes the first few of each kind to a folder."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.kinds: Counter[str] = Counter()
@@ -21,20 +21,20 @@ class Findings:
         self._lock = threading.Lock()
 
     def add(self, kind: str, details: dict[str, Any], content: bytes, case: Any = None) -> None:
-        """Note a finding, and keep what it was found with: an image, or the bytes of a request."""
+        """Count a finding, and write the image or the request that caused it."""
         with self._lock:
             self.kinds[kind] += 1
-            if self.kinds[kind] > _MOST_KEPT:
+            if self.kinds[kind] > _MAX_EXAMPLES:
                 return
             self._folder.mkdir(parents=True, exist_ok=True)
-            name = f"finding-{self._seed}-{sum(min(n, _MOST_KEPT) for n in self.kinds.values())}"
+            name = f"finding-{self._seed}-{sum(min(count, _MAX_EXAMPLES) for count in self.kinds.values())}"
         (self._folder / f"{name}.bin").write_bytes(content)
-        described = {"kind": kind, "seed": self._seed, **details}
+        document = {"kind": kind, "seed": self._seed, **details}
         if case is not None:
-            described |= {"number": case.number, "made from": getattr(case, "format", ""), "damage": case.damage}
-        (self._folder / f"{name}.json").write_text(json.dumps(described, indent=2, default=str) + "\n")
+            document |= {"number": case.number, "made from": getattr(case, "format", ""), "damage": case.damage}
+        (self._folder / f"{name}.json").write_text(json.dumps(document, indent=2, default=str) + "\n")
 
-    def lines(self) -> list[str]:
-        """Return the findings for people; none where there are none."""
+    def summary(self) -> list[str]:
+        """Return lines that describe the findings; an empty list if there are none."""
         lines = [f"  {count} x {kind}" for kind, count in self.kinds.most_common()]
-        return [*lines, f"  kept in {self._folder}"] if lines else []
+        return [*lines, f"  written to {self._folder}"] if lines else []

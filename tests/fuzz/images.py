@@ -1,4 +1,4 @@
-"""Damaged images through the decoding processes that every command uses, beside plain Pillow."""
+"""Decodes damaged images with the decoding processes of the package, and compares the results with plain Pillow."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ from democlass.images.isolation import Isolated
 from democlass.tasks import Geometry
 from fuzz.findings import Findings
 from fuzz.mutations import Mutant, mutant
-from fuzz.plain import FAILED, NOTHING, PIXELS, REFUSED, Plain
+from fuzz.reference import FAILED, PIXELS, REJECTED, UNKNOWN, ReferenceDecoder
 
 MAX_PIXELS = 2**22
 TIMEOUT = 20.0
-"""Seconds for one image: a hundred times what one takes here."""
+"""Time limit for one image in seconds: about a hundred times as long as an image takes."""
 
-_SPARE_SECONDS = 10.0
-_MOST_MEMORY = 400_000
-"""kB that a decoding process may ever have; one that has read a sound image of MAX_PIXELS has some 100,000."""
+_TIMEOUT_TOLERANCE = 10.0
+_MAX_MEMORY = 400_000
+"""Maximum memory of a decoding process in kB. A valid image of MAX_PIXELS needs about 100,000."""
 
-_MOST_REASON, _MOST_TEXT = 40, 300
+_MAX_REASON, _MAX_TEXT = 40, 300
 _GEOMETRIES = (Geometry.CENTRE_CROP, Geometry.SQUASH)
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
-Verdict = tuple[bytes, bytes]
-"""PIXELS with those of both geometries, or FAILED with "reason: advice"."""
+Result = tuple[bytes, bytes]
+"""PIXELS with the pixels of both geometries, or FAILED with "reason: advice"."""
 
 
-def judge(ours: Verdict, plain: Verdict) -> str | None:
-    """Return what is wrong with a verdict, beside that of plain Pillow; None where it is right."""
+def compare(ours: Result, reference: Result) -> str | None:
+    """Compare our result with the reference. Return what is wrong with it, or None."""
     if ours[0] == FAILED:
         text = ours[1].decode()
         reason = text.split(": ", 1)[0]
-        if len(reason) > _MOST_REASON or len(text) > _MOST_TEXT or not text.isprintable():
-            return "an error that is no short line"
+        if len(reason) > _MAX_REASON or len(text) > _MAX_TEXT or not text.isprintable():
+            return "an error that is not one short line"
         if _ADDRESS.search(text):
-            return "an error with a memory address, which is another one in every run"
-        if plain[0] == PIXELS and reason != "timed out":
-            return f"refused, though plain Pillow reads it: {reason}"
+            return "an error with a memory address, which differs between runs"
+        if reference[0] == PIXELS and reason != "timed out":
+            return f"rejected, but plain Pillow decodes it: {reason}"
         return None
-    if plain[0] == PIXELS:
-        return None if ours[1] == plain[1] else "other pixels than plain Pillow's"
-    if plain[0] == NOTHING:
-        return None  # no reference: it crashed, or took too long
-    return "read, though it is to be refused" if plain[0] == REFUSED else "read, though plain Pillow fails"
+    if reference[0] == PIXELS:
+        return None if ours[1] == reference[1] else "pixels differ from plain Pillow's"
+    if reference[0] == UNKNOWN:
+        return None  # the reference crashed or took too long
+    return "decoded, but must be rejected" if reference[0] == REJECTED else "decoded, but plain Pillow fails"
 
 
 @dataclass
 class Run:
-    """What came of the images so far."""
+    """The results so far. `slowest` is in seconds, `memory` in kB."""
 
     findings: Findings
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -70,20 +70,20 @@ class Run:
 
 
 def run(seed: int, numbers: Iterable[int], workers: int, findings: Findings, progress: Callable[[int], object]) -> Run:
-    """Decode the mutants with these numbers, and find out whether any process is left behind."""
+    """Decode the mutants with these numbers, then check that no process is left."""
     state = Run(findings)
     decode = Isolated(Decoding(_GEOMETRIES, max_pixels=MAX_PIXELS), timeout=TIMEOUT)
     todo = iter(numbers)
 
     def work() -> None:
-        plain = Plain(MAX_PIXELS, TIMEOUT)
-        with contextlib.closing(plain), tempfile.TemporaryDirectory() as folder:
+        reference = ReferenceDecoder(MAX_PIXELS, TIMEOUT)
+        with contextlib.closing(reference), tempfile.TemporaryDirectory() as folder:
             while True:
                 with state.lock:
                     number = next(todo, None)
                 if number is None:
                     return
-                _try(mutant(seed, number), decode, plain, Path(folder) / "image", state)
+                _run_case(mutant(seed, number), decode, reference, Path(folder) / "image", state)
                 progress(1)
 
     try:
@@ -94,56 +94,56 @@ def run(seed: int, numbers: Iterable[int], workers: int, findings: Findings, pro
         decode.close()
     left = [pid for pid in state.pids if _is_alive(pid)]
     if left:
-        findings.add("a decoding process is left behind", {"processes": left}, b"")
+        findings.add("a decoding process is left", {"processes": left}, b"")
     return state
 
 
-def _try(case: Mutant, decode: Isolated, plain: Plain, file: Path, state: Run) -> None:
+def _run_case(case: Mutant, decode: Isolated, reference: ReferenceDecoder, file: Path, state: Run) -> None:
     source: bytes | Path = case.content
-    if case.number % 2:  # files are read in another way than bytes
+    if case.number % 2:  # files and bytes are read in different ways
         file.write_bytes(case.content)
         source = file
-    began = time.monotonic()
+    started = time.monotonic()
     ours, outcome = _decode(decode, source)
-    seconds = time.monotonic() - began
-    theirs = plain(case.content)
-    wrong = judge(ours, theirs)
+    seconds = time.monotonic() - started
+    theirs = reference(case.content)
+    problem = compare(ours, theirs)
     if outcome.startswith("raised "):
-        wrong = f"the parent {outcome}"
+        problem = f"the parent {outcome}"
     elif case.number % 20 < 2 and outcome != "timed out" and _decode(decode, source)[0] != ours:
-        wrong = wrong or "decoded again, it is something else"
-    if seconds > TIMEOUT + _SPARE_SECONDS:
-        wrong = wrong or "the time limit was not kept"
+        problem = problem or "decoding it again gives another result"
+    if seconds > TIMEOUT + _TIMEOUT_TOLERANCE:
+        problem = problem or "the time limit was exceeded"
     pids = decode.pids
     memory = max(map(_peak_memory, pids), default=0)
-    if memory > max(_MOST_MEMORY, state.memory):
-        wrong = wrong or "more memory than an image of that size needs"
+    if memory > max(_MAX_MEMORY, state.memory):
+        problem = problem or "more memory than an image of this size needs"
     with state.lock:
         state.outcomes[outcome] += 1
         state.slowest = max(state.slowest, seconds)
         state.memory = max(state.memory, memory)
         state.pids.update(pids)
-    if wrong is not None:
+    if problem is not None:
         ours_text, theirs_text = (
             "pixels" if kind == PIXELS else text.decode(errors="replace") for kind, text in (ours, theirs)
         )
         details = {"ours": ours_text, "plain Pillow": theirs_text, "s": seconds, "kB": memory}
-        state.findings.add(wrong, details, case.content, case)
+        state.findings.add(problem, details, case.content, case)
 
 
-def _decode(decode: Isolated, source: bytes | Path) -> tuple[Verdict, str]:
-    """Return the verdict, and the outcome to count: "read", or the reason of the error."""
+def _decode(decode: Isolated, source: bytes | Path) -> tuple[Result, str]:
+    """Return the result, and the outcome to count: "decoded", or the reason of the error."""
     try:
         (pixels,) = decode(source)
     except ImageError as error:
         return (FAILED, str(error).encode()), error.reason
-    except Exception as error:  # the parent must raise nothing else
+    except Exception as error:  # the parent process must not raise anything else
         return (FAILED, f"exception: {error!r}".encode()), f"raised {type(error).__name__}"
-    return (PIXELS, b"".join(pixels[geometry].tobytes() for geometry in _GEOMETRIES)), "read"
+    return (PIXELS, b"".join(pixels[geometry].tobytes() for geometry in _GEOMETRIES)), "decoded"
 
 
 def _peak_memory(process: int) -> int:
-    """Return the most memory, in kB, that a process has had; 0 where it is gone, or the system does not say."""
+    """Return the peak memory of a process in kB, or 0 if it is unknown."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Sound images of every format and mode that can be written here, which are damaged afterwards."""
+"""Creates valid images of every format and mode that Pillow can write. The fuzzer damages them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from PIL import Image
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.png"
 SMALL, TALL = (48, 36), (240, 330)
 
-_NO_IMAGES = {"EPS", "PDF", "PALM", "BUFR", "GRIB", "HDF5", "WMF", "MPEG"}
-"""Formats that are only written, or that are refused by their name."""
+_EXCLUDED_FORMATS = {"EPS", "PDF", "PALM", "BUFR", "GRIB", "HDF5", "WMF", "MPEG"}
+"""Formats that Pillow only writes, or that the package rejects."""
 
-_MOST = {"ICNS": 2}
-"""So many images of a format: of these each takes a megabyte."""
+_MAX_IMAGES = {"ICNS": 2}
+"""Maximum number of images of a format. An ICNS image has a megabyte."""
 
 _OPTIONS: dict[str, list[dict[str, Any]]] = {
     "JPEG": [{"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}, {"keep_rgb": True}],
@@ -48,73 +48,75 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "MPO", "AVIF")
 
 @cache
 def seeds() -> dict[str, list[bytes]]:
-    """Return sound images by format: by each mode and option, whatever of it can be written."""
+    """Return valid images by format, with every mode and option that the format supports."""
     with contextlib.suppress(ImportError):
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
     Image.init()
-    with warnings.catch_warnings(), _silence(), Image.open(EXAMPLE) as photo:
+    with warnings.catch_warnings(), _discard_stderr(), Image.open(EXAMPLE) as photo:
         warnings.simplefilter("ignore")
         portrait = photo.convert("RGB")
-        formats = sorted(set(Image.SAVE) - _NO_IMAGES)
-        found = {name: list(dict.fromkeys(islice(_written(name, portrait), _MOST.get(name)))) for name in formats}
-    found["JPEG"] += _jpegs(portrait)
+        formats = sorted(set(Image.SAVE) - _EXCLUDED_FORMATS)
+        found = {
+            name: list(dict.fromkeys(islice(_write_images(name, portrait), _MAX_IMAGES.get(name)))) for name in formats
+        }
+    found["JPEG"] += _create_jpegs(portrait)
     found["PPM"] += [b"P2 3 2 1000\n0 1 2 500 999 1000\n", b"P3 1 2 9\n0 5 9 9 0 1\n", b"P1 3 2\n0 1 0 1 0 1\n"]
     return {name: files for name, files in found.items() if files}
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Let C libraries write to nowhere what they have to say on standard error."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+def _discard_stderr() -> Iterator[None]:
+    """Discard what C libraries write to standard error."""
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
 
 
-def _written(format_: str, portrait: Image.Image) -> Iterator[bytes]:
+def _write_images(format_: str, portrait: Image.Image) -> Iterator[bytes]:
     small = portrait.resize(SMALL)
     exif = Image.Exif()
     exif[0x0112] = 8
-    for image in _modes(small):
-        yield from _saved(image, format_)
-    yield from _saved(portrait.resize(TALL), format_)
-    yield from _saved(small, format_, exif=exif.tobytes())
+    for image in _create_modes(small):
+        yield from _save(image, format_)
+    yield from _save(portrait.resize(TALL), format_)
+    yield from _save(small, format_, exif=exif.tobytes())
     for options in _OPTIONS.get(format_, []):
-        for image in (small, small.convert("L"), small.quantize(16), small.convert("1"), _with_alpha(small)):
-            yield from _saved(image, format_, **options)
+        for image in (small, small.convert("L"), small.quantize(16), small.convert("1"), _add_alpha(small)):
+            yield from _save(image, format_, **options)
     if format_ in _ANIMATED:
-        yield from _saved(small, format_, save_all=True, append_images=[small.rotate(90), small.convert("L")])
+        yield from _save(small, format_, save_all=True, append_images=[small.rotate(90), small.convert("L")])
 
 
-def _modes(small: Image.Image) -> Iterator[Image.Image]:
+def _create_modes(small: Image.Image) -> Iterator[Image.Image]:
     grey = np.asarray(small.convert("L"))
-    yield from (small, small.quantize(16), _with_alpha(small), Image.fromarray(grey.astype(np.uint16) * 257))
+    yield from (small, small.quantize(16), _add_alpha(small), Image.fromarray(grey.astype(np.uint16) * 257))
     yield Image.fromarray(grey.astype(np.float32) / 255)
     yield Image.fromarray(grey.astype(np.int32))
     yield from (small.convert(mode) for mode in ("L", "1", "LA", "CMYK", "YCbCr", "LAB", "PA", "RGBX"))
 
 
-def _with_alpha(image: Image.Image) -> Image.Image:
+def _add_alpha(image: Image.Image) -> Image.Image:
     image = image.copy()
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     return image
 
 
-def _saved(image: Image.Image, format_: str, **options: Any) -> Iterator[bytes]:
+def _save(image: Image.Image, format_: str, **options: Any) -> Iterator[bytes]:
     stream = io.BytesIO()
     try:
         image.save(stream, format_, **options)
-    except Exception:  # formats refuse modes and options in all kinds of ways
+    except Exception:  # formats raise various exceptions for modes and options that they do not support
         return
     yield stream.getvalue()
 
 
-def _jpegs(portrait: Image.Image) -> list[bytes]:
+def _create_jpegs(portrait: Image.Image) -> list[bytes]:
     pixels = np.array(portrait.resize((50, 38)))
     return [simplejpeg.encode_jpeg(pixels, 85, colorsubsampling=name) for name in ("444", "422", "420", "440", "411")]

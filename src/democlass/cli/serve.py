@@ -10,6 +10,7 @@ import typer
 
 from democlass.cli import console
 from democlass.cli.expand import expand
+from democlass.cli.loading import load_classifier
 from democlass.cli.options import NetworkOptions
 from democlass.cli.service import ServeSettings, ServiceOptions
 from democlass.errors import DemoclassError
@@ -23,45 +24,36 @@ app = typer.Typer(add_completion=False)
 @app.command()
 @expand
 def serve(context: typer.Context, networks: NetworkOptions, settings: ServeSettings, options: ServiceOptions) -> int:
-    """Answer POST /predict with every probability of perceived gender and perceived race of an image.
+    """Start an HTTP service: POST /predict returns the perceived gender and perceived race of an image.
 
-    Nothing that is sent is stored, and nothing is logged of it but its size. For describing lawfully held
-    collections; never for deciding anything about one person, for identification or surveillance.
+    Images are not stored; the log has only their size. For describing lawfully held collections. Not for decisions
+    about one person, identification or surveillance.
     """
     options.check()
-    locations, asked = networks.locations(context), settings.settings()
+    batch_size = settings.settings().batch_size
 
     def load() -> Classifier:
-        from democlass.classifier import Classifier
+        return load_classifier(context, networks, settings)
 
-        return Classifier.build(
-            locations,
-            asked,
-            labels=networks.labels(),
-            workers=settings.workers,
-            decode_timeout=settings.decode_timeout,
-            warn=console.warn,
-        )
-
-    log = _silence if settings.quiet else _log
-    failures: list[BaseException] = []
-    with options.listen() as listening:  # before what takes seconds: a port in use is told at once
-        server = options.server(load, listening, asked.batch_size, log, failures.append)
-        log(f"listening at {_address(listening)}")
+    log = _discard if settings.quiet else _log
+    errors: list[BaseException] = []
+    with options.listen() as listening:  # first, so that a port in use is reported before the networks are loaded
+        server = options.create_server(load, listening, batch_size, log, errors.append)
+        log(f"listening at {_url(listening)}")
         server.run()
-    if failures:
-        raise DemoclassError(f"the networks can't answer, so the service ended: {failures[0]}")
+    if errors:
+        raise DemoclassError(f"the networks failed, so the service stopped: {errors[0]}")
     return 0
 
 
-def _address(listening: socket.socket) -> str:
+def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _log(line: str) -> None:
-    console.complain(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}")
+    console.write_line(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}")
 
 
-def _silence(_: str) -> None:
+def _discard(_: str) -> None:
     pass

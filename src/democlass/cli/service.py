@@ -1,4 +1,4 @@
-"""The options of `classify serve`, and how a service is built from them."""
+"""The options of `classify serve`, and how a server is created from them."""
 
 from __future__ import annotations
 
@@ -9,179 +9,193 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from democlass.cli import console
+from democlass.cli.option import IMAGES, option
 from democlass.cli.options import SettingsOptions
 from democlass.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier
+    from democlass.serve.limits import Limits
     from democlass.serve.server import Server
 
-_LEAST_KEY = 16
-_LEAST_CONNECTIONS = 8
+_MIN_KEY_LENGTH = 16
+_MIN_CONNECTIONS = 8
+_BACKLOG = 1024
 _KEY_VARIABLE = "DEMOCLASS_API_KEY"
 
-
-def _option(env: str, **more: Any) -> Any:
-    return typer.Option(envvar=f"DEMOCLASS_{env}", rich_help_panel="Service", **more)
+_option = partial(option, panel="Service")
 
 
 @dataclass(frozen=True)
 class ServeSettings(SettingsOptions):
-    """How the networks run, and how images are read: as everywhere, but decoding has less time."""
+    """The shared options of networks and images. Only the default of --decode-timeout is different."""
 
     decode_timeout: Annotated[
         float,
-        typer.Option("--decode-timeout", rich_help_panel="Images", envvar="DEMOCLASS_DECODE_TIMEOUT", metavar="SECONDS",
-                     help="Time limit for decoding one image; one that takes longer is refused (422)."),
+        option("--decode-timeout", panel=IMAGES, env="DECODE_TIMEOUT", metavar="SECONDS",
+               help="Time limit for decoding one image, in seconds. A slower image is an error (422)."),
     ] = 10.0  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """Who may use the service, and how much of it."""
+    """Who may use the service, and its limits."""
 
     host: Annotated[
-        str, _option("HOST", help="Address to listen at. The default is this machine alone; 0.0.0.0 is everyone.")
+        str,
+        _option(
+            env="HOST", help="Address to listen at. The default accepts only this machine, 0.0.0.0 accepts everyone."
+        ),
     ] = "127.0.0.1"
-    port: Annotated[int, _option("PORT", min=0, max=65535, help="TCP port; 0 takes a free one.")] = 8000
+    port: Annotated[int, _option(env="PORT", min=0, max=65535, help="TCP port. 0 chooses a free port.")] = 8000
     api_key: Annotated[
         str | None,
-        _option("API_KEY", metavar="KEY",
-                help="What requests that classify must carry as X-API-Key, or as Authorization: Bearer; 16 characters "
-                "or more. Better in the environment: all users can read a command line. Default: none is needed."),
+        _option(env="API_KEY", metavar="KEY",
+                help="Key that requests to classify must carry, as X-API-Key or Authorization: Bearer; at least 16 "
+                "characters. Prefer the environment variable: other users can see the command line. Default: no key."),
     ] = None  # fmt: skip
     allow_host: Annotated[
         list[str] | None,
-        _option("ALLOW_HOST", metavar="NAME",
-                help="Host name from which web pages may use a service without a key, besides localhost and IP "
-                "addresses. Repeatable."),
+        _option(env="ALLOW_HOST", metavar="NAME",
+                help="Host name whose web pages may use a service without a key, besides localhost and IP addresses. "
+                "Repeatable."),
     ] = None  # fmt: skip
     max_upload: Annotated[
         int,
-        _option("MAX_UPLOAD", metavar="BYTES", min=1,
-                help="Most bytes that a request may bring, all its files together."),
-    ] = 32 * 2**20  # fmt: skip
+        _option(
+            env="MAX_UPLOAD", metavar="BYTES", min=1, help="Maximum size of one request with all its files, in bytes."
+        ),
+    ] = 32 * 2**20
     upload_memory: Annotated[
         int,
-        _option("UPLOAD_MEMORY", metavar="BYTES", min=1,
-                help="Most bytes that all requests together may hold in memory; what is above is told to try again "
-                "(503)."),
+        _option(env="UPLOAD_MEMORY", metavar="BYTES", min=1,
+                help="Maximum memory for the uploads of all requests together, in bytes. Further requests get 503."),
     ] = 256 * 2**20  # fmt: skip
     upload_timeout: Annotated[
         float,
-        _option("UPLOAD_TIMEOUT", metavar="SECONDS", min=0.1, help="Time limit for the body of a request to arrive."),
-    ] = 60.0  # fmt: skip
+        _option(env="UPLOAD_TIMEOUT", metavar="SECONDS", min=0.1, help="Time limit for one upload, in seconds."),
+    ] = 60.0
     idle_timeout: Annotated[
         float,
-        _option("IDLE_TIMEOUT", metavar="SECONDS", min=0.1,
-                help="Time limit for the header of a request, for a connection without a request, and for an upload "
-                "that brings less than 1 KiB a second."),
+        _option(env="IDLE_TIMEOUT", metavar="SECONDS", min=0.1,
+                help="Time limit in seconds for a connection without a request, for the header of a request, and for "
+                "an upload slower than 1 KiB per second."),
     ] = 15.0  # fmt: skip
     connections: Annotated[
         int,
-        _option("CONNECTIONS", metavar="N", min=_LEAST_CONNECTIONS,
-                help="Most connections at once; the limit on open files may allow fewer."),
+        _option(env="CONNECTIONS", metavar="N", min=_MIN_CONNECTIONS,
+                help="Maximum number of open connections. The limit on open files may allow fewer."),
     ] = 256  # fmt: skip
     queue: Annotated[
         int,
-        _option("QUEUE", metavar="N", min=1,
-                help="Most images taken on at once; whoever comes then is told to try again (503)."),
+        _option(env="QUEUE", metavar="N", min=1,
+                help="Maximum number of images that are accepted at once. Further requests get 503."),
     ] = 64  # fmt: skip
     wait: Annotated[
         float,
-        _option("WAIT", metavar="MS", min=0, max=1000,
-                help="Milliseconds an image may wait for others to share its batch."),
+        _option(env="WAIT", metavar="MS", min=0, max=1000,
+                help="Maximum time that an image waits for others to fill its batch, in milliseconds."),
     ] = 5.0  # fmt: skip
     grace: Annotated[
         float,
-        _option("GRACE", metavar="SECONDS", min=0, max=3600,
-                help="Time to finish what was taken on, after SIGTERM or Ctrl-C; what is left is refused (503)."),
+        _option(env="GRACE", metavar="SECONDS", min=0, max=3600,
+                help="Time to finish accepted requests after SIGTERM or Ctrl-C, in seconds. The others get 503."),
     ] = 5.0  # fmt: skip
 
     def check(self) -> None:
-        """Raise UsageError where the options can't be right."""
-        name = "--api-key" if self.api_key is not None else _KEY_VARIABLE
-        key = os.environ.get(_KEY_VARIABLE) if self.api_key is None else self.api_key  # Typer leaves out an empty one
-        if key is not None and len(key) < _LEAST_KEY:
-            raise UsageError(f"{name} has {len(key)} characters: give it {_LEAST_KEY} or more, or do not set it at all")
-        if key is not None and (key != key.strip() or not key.isprintable()):
-            raise UsageError(f"{name} begins or ends with a space, or has control characters: no request can carry it")
-        for option, seconds in (("upload", self.upload_timeout), ("idle", self.idle_timeout)):
+        """Raise UsageError if an option has an invalid value or contradicts another."""
+        self._check_key()
+        for name, seconds in (("upload", self.upload_timeout), ("idle", self.idle_timeout)):
             if not math.isfinite(seconds):
-                raise UsageError(f"--{option}-timeout {seconds}: it is a number of seconds")
+                raise UsageError(f"--{name}-timeout {seconds}: use a finite number of seconds")
         if self.upload_memory < self.max_upload:
             raise UsageError(
                 f"--upload-memory {self.upload_memory} is less than --max-upload {self.max_upload}: "
-                "no request of that size could ever be taken"
+                "no request of the maximum size could be accepted"
             )
 
+    def _check_key(self) -> None:
+        name = "--api-key" if self.api_key is not None else _KEY_VARIABLE
+        key = os.environ.get(_KEY_VARIABLE) if self.api_key is None else self.api_key  # Typer ignores an empty variable
+        if key is None:
+            return
+        if len(key) < _MIN_KEY_LENGTH:
+            raise UsageError(f"{name} has {len(key)} characters: use at least {_MIN_KEY_LENGTH}, or do not set it")
+        if key != key.strip() or not key.isprintable():
+            raise UsageError(f"{name} starts or ends with a space or has control characters: no request can carry it")
+
     def listen(self) -> socket.socket:
-        """Return a socket that listens. Raises UsageError where it can't be had."""
+        """Return a listening socket. Raises UsageError if the address or port can't be used."""
         try:
             family, *_, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
-            listening = socket.create_server(address, family=family, backlog=1024)
+            listening = socket.create_server(address, family=family, backlog=_BACKLOG)
         except OSError as error:
             raise UsageError(f"can't listen at --host {self.host} --port {self.port}: {error.strerror}") from None
         if self.api_key is None and not _is_loopback(listening):
             console.warn(
-                f"everyone who can reach {self.host} can use this service: there is no key; {_KEY_VARIABLE} sets one"
+                f"everyone who can reach {self.host} can use this service: set {_KEY_VARIABLE} to require a key"
             )
         return listening
 
-    def server(
+    def create_server(
         self,
-        load: Callable[[], Classifier],
+        load_classifier: Callable[[], Classifier],
         listening: socket.socket,
-        batch: int | None,
+        batch_size: int | None,
         log: Callable[[str], object],
-        report: Callable[[BaseException], object],
+        on_startup_error: Callable[[BaseException], object],
     ) -> Server:
-        """Return what serves a classifier, loaded, in batches of at most so many; it reports what ends it too early.
+        """Load the classifier and return its server. None as `batch_size` chooses a size for the device.
 
-        Raises MissingExtraError, UsageError.
+        If the networks fail at start, the server calls `on_startup_error` and ends. Raises MissingExtraError,
+        UsageError.
         """
         try:
             from democlass.serve.app import create_app
             from democlass.serve.server import Server
         except ImportError:
             raise MissingExtraError("classify serve", "serve") from None
-        from democlass.serve.limits import Limits
         from democlass.serve.service import Service
 
-        for name in ("python_multipart", "uvicorn.error"):  # they have a word on every bad request
+        for name in ("python_multipart", "uvicorn.error"):  # both log every invalid request
             logging.getLogger(name).setLevel(logging.ERROR)
-        classifier = load()
-        service = Service(classifier, most=self.queue, wait=self.wait / 1000, batch=batch)
-        limits = Limits(
+        classifier = load_classifier()
+        service = Service(classifier, queue_size=self.queue, max_wait=self.wait / 1000, batch_size=batch_size)
+        limits = self._limits(classifier.workers)
+
+        def stop(error: BaseException) -> None:
+            on_startup_error(error)
+            server.should_exit = True
+
+        server = Server(create_app(service, limits, log, stop), listening, service, limits, self.grace, log)
+        return server
+
+    def _limits(self, workers: int) -> Limits:
+        from democlass.serve.limits import Limits
+
+        return Limits(
             max_upload=self.max_upload,
             upload_memory=self.upload_memory,
-            connections=self._affordable_connections(classifier.workers),
+            connections=self._reduced_connections(workers),
             idle_timeout=self.idle_timeout,
             upload_timeout=self.upload_timeout,
             api_key=self.api_key,
             allow_hosts=tuple(name.lower() for name in self.allow_host or ()),
         )
 
-        def fail(error: BaseException) -> None:
-            report(error)
-            server.should_exit = True
+    def _reduced_connections(self, workers: int) -> int:
+        """Return --connections, or fewer if the limit on open files requires it, with a warning."""
+        from democlass.serve.server import max_connections
 
-        server = Server(create_app(service, limits, log, fail), listening, service, limits, self.grace, log)
-        return server
-
-    def _affordable_connections(self, workers: int) -> int:
-        from democlass.serve.server import affordable_connections
-
-        possible = affordable_connections(workers)
-        if possible < _LEAST_CONNECTIONS:
-            raise UsageError("the limit on open files leaves no room for connections: raise it (ulimit -n 1024)")
+        possible = max_connections(workers)
+        if possible < _MIN_CONNECTIONS:
+            raise UsageError("the limit on open files is too low for any connections: raise it (ulimit -n 1024)")
         if possible < self.connections:
-            console.warn(f"the limit on open files allows {possible} connections at once (ulimit -n raises it)")
+            console.warn(f"the limit on open files allows only {possible} connections: raise it with ulimit -n")
         return min(possible, self.connections)
 
 

@@ -1,1 +1,1 @@
-"""The HTTP API: the same classifier as a service. See docs/serving.md for the way of a request through these files."""
+"""The HTTP API. docs/service-performance.md describes how a request passes through these modules."""

@@ -1,4 +1,4 @@
-"""The batcher: what is asked one by one is answered in batches, by threads of their own."""
+"""Collects single inputs from many requests into batches, and processes the batches in threads."""
 
 from __future__ import annotations
 
@@ -9,85 +9,86 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Input = TypeVar("Input")
+Result = TypeVar("Result")
 
 
-class Batcher(Generic[Item, Answer]):
-    """Answers items by `answer`, which takes up to `size` at once; each of the threads calls `begin` first.
+class Batcher(Generic[Input, Result]):
+    """Calls `process` with batches of up to `max_size` inputs, in `threads` threads that each call `initialize` first.
 
-    While several threads are free, each takes one item: nobody waits for company. The last one takes what is there and
-    waits at most `wait` seconds for more. What is cancelled before its batch begins costs nothing.
+    While other threads are idle, a thread takes a single input and does not wait. The last idle thread takes all inputs
+    that are there and waits up to `max_wait` seconds for more. An input that is cancelled before its batch starts is
+    never processed.
     """
 
     def __init__(
         self,
-        answer: Callable[[Sequence[Item]], Sequence[Answer]],
+        process: Callable[[Sequence[Input]], Sequence[Result]],
         *,
-        size: int,
+        max_size: int,
         threads: int,
-        wait: float,
-        begin: Callable[[], object] = lambda: None,
+        max_wait: float,
+        initialize: Callable[[], object] = lambda: None,
     ) -> None:
-        self._answer, self._size, self._wait, self._begin = answer, size, wait, begin
-        self._asked: SimpleQueue[tuple[Item, Future[Answer]] | None] = SimpleQueue()
-        self._gathering, self._counting = Lock(), Lock()
-        self._free = 0
-        self._threads = [Thread(target=self._work, name="batcher", daemon=True) for _ in range(threads)]
+        self._process, self._max_size, self._max_wait, self._initialize = process, max_size, max_wait, initialize
+        self._queue: SimpleQueue[tuple[Input, Future[Result]] | None] = SimpleQueue()
+        self._collecting, self._count_lock = Lock(), Lock()
+        self.idle_threads = 0
+        self._threads = [Thread(target=self._run, name="batcher", daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, item: Item) -> Future[Answer]:
-        """Ask for one answer. The future raises what `answer` raised for its batch."""
-        future: Future[Answer] = Future()
-        self._asked.put((item, future))
+    def submit(self, item: Input) -> Future[Result]:
+        """Queue one input. The future raises the exception that `process` raised for its batch."""
+        future: Future[Result] = Future()
+        self._queue.put((item, future))
         return future
 
     def close(self, timeout: float | None = None) -> None:
-        """Answer all that was asked, then end the threads. Threads that take more than `timeout` seconds are left."""
-        end = None if timeout is None else time.monotonic() + timeout
+        """Process everything in the queue, then end the threads. Does not wait longer than `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         for _ in self._threads:
-            self._asked.put(None)
+            self._queue.put(None)
         for thread in self._threads:
-            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
-    def _work(self) -> None:
-        self._begin()
-        while batch := self._gather():
-            self._settle(batch)
+    def _run(self) -> None:
+        self._initialize()
+        while batch := self._next_batch():
+            self._process_batch(batch)
 
-    def _settle(self, batch: Sequence[tuple[Item, Future[Answer]]]) -> None:
+    def _process_batch(self, batch: Sequence[tuple[Input, Future[Result]]]) -> None:
         try:
-            answers = self._answer([item for item, _ in batch])
+            results = self._process([item for item, _ in batch])
         except Exception as error:
             for _, future in batch:
                 future.set_exception(error)
         else:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                future.set_result(answer)
+            for (_, future), result in zip(batch, results, strict=True):
+                future.set_result(result)
 
-    def _gather(self) -> list[tuple[Item, Future[Answer]]]:
-        """Return the next batch; none at the end."""
-        batch: list[tuple[Item, Future[Answer]]] = []
-        until = 0.0
-        self._count(+1)
-        with self._gathering:
-            self._count(-1)
-            while len(batch) < (1 if self._free else self._size):
+    def _next_batch(self) -> list[tuple[Input, Future[Result]]]:
+        """Wait for the next batch and return it; an empty list after `close`."""
+        batch: list[tuple[Input, Future[Result]]] = []
+        deadline = 0.0
+        self._change_idle_threads(+1)
+        with self._collecting:
+            self._change_idle_threads(-1)
+            while len(batch) < (1 if self.idle_threads else self._max_size):
                 try:
-                    asked = self._asked.get(timeout=max(0.0, until - time.monotonic()) if batch else None)
+                    entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()) if batch else None)
                 except Empty:
                     break
-                if asked is None:
+                if entry is None:
                     if batch:
-                        self._asked.put(None)  # the end, for when this batch is done
+                        self._queue.put(None)  # end this thread after the batch
                     break
-                if asked[1].set_running_or_notify_cancel():
-                    until = until if batch else time.monotonic() + self._wait
-                    batch.append(asked)
+                if entry[1].set_running_or_notify_cancel():
+                    deadline = deadline if batch else time.monotonic() + self._max_wait
+                    batch.append(entry)
         return batch
 
-    def _count(self, more: int) -> None:
-        """Count the threads that stand in line to gather."""
-        with self._counting:
-            self._free += more
+    def _change_idle_threads(self, change: int) -> None:
+        """Count the threads that wait until they may collect a batch."""
+        with self._count_lock:
+            self.idle_threads += change

@@ -1,4 +1,4 @@
-"""The body of a request: read whole, in memory and under limits, before any work is done for it."""
+"""Reads the body of a request into memory, within limits, before the app handles the request."""
 
 from __future__ import annotations
 
@@ -8,93 +8,97 @@ from http import HTTPStatus
 
 from starlette.types import Message, Receive
 
+from democlass.serve.errors import ApiError, busy_error, disconnected_error
 from democlass.serve.limits import FORM_OVERHEAD, MIN_RATE, Limits
-from democlass.serve.refusals import CLIENT_GONE, Refusal, busy
 
-_PIECE = 2**16
-"""Bytes that are kept together: what arrives in smaller pieces must not cost a Python object each."""
+_BLOCK_SIZE = 2**16
+"""Bytes. Smaller pieces are joined until they have this size, so that many tiny pieces do not need an object each."""
 
 
 class UploadMemory:
-    """Counts the bytes that the bodies of all requests hold, up to a limit."""
+    """Counts the bytes that all request bodies hold in memory, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.held = 0
+        self.used = 0
 
-    def hold(self, size: int) -> None:
-        """Count so many bytes more. Raises Refusal where that is above the limit."""
-        if self.held + size > self._limit:
-            raise busy("the uploads of other clients fill the memory: try again in a moment")
-        self.held += size
+    def reserve(self, size: int) -> None:
+        """Reserve `size` bytes. Raises ApiError if that would exceed the limit."""
+        if self.used + size > self._limit:
+            raise busy_error("uploads of other clients use all memory: try again later")
+        self.used += size
 
     def release(self, size: int) -> None:
-        """Count so many bytes less."""
-        self.held -= size
+        """Release `size` bytes."""
+        self.used -= size
 
 
-class Body:
-    """The body of one request. `size` is what has arrived of it, in bytes."""
+class RequestBody:
+    """The body of one request. `size` is the number of bytes received so far."""
 
     def __init__(self, receive: Receive, limits: Limits, memory: UploadMemory) -> None:
         self._receive, self._limits, self._memory = receive, limits, memory
-        self._pieces: deque[bytearray] = deque()
-        self._held = 0
-        self._handed_over = False
+        self._blocks: deque[bytearray] = deque()
+        self._reserved = 0
+        self._is_consumed = False
         self.size = 0
         self.is_complete = False
 
     async def read(self) -> None:
-        """Read to the end. Raises Refusal: too large, too slow, no memory left, or the client went away."""
+        """Read the whole body.
+
+        Raises ApiError if the body is too large or too slow, if there is not enough memory, or if the client
+        disconnects.
+        """
         now = asyncio.get_running_loop().time
         deadline = now() + self._limits.upload_timeout
         while not self.is_complete:
-            before, period = self.size, self._limits.idle_timeout
+            size_before, period = self.size, self._limits.idle_timeout
             await self._read_until(min(now() + period, deadline))
-            is_slow = self.size - before < period * MIN_RATE or now() >= deadline
+            is_slow = self.size - size_before < period * MIN_RATE or now() >= deadline
             if is_slow and not self.is_complete:
-                detail = f"the upload takes more than {self._limits.upload_timeout:g} seconds, or has come to a halt"
-                raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "too slow", detail)
+                detail = f"the upload took more than {self._limits.upload_timeout:g} seconds, or stalled"
+                raise ApiError(HTTPStatus.REQUEST_TIMEOUT, "too slow", detail)
 
     async def receive(self) -> Message:
-        """Be the ASGI `receive` of the app: hand over the body piece by piece, and keep none of it."""
-        if self._handed_over or not self.is_complete:
+        """Implement the ASGI `receive` for the app: return the body block by block and free each block."""
+        if self._is_consumed or not self.is_complete:
             return await self._receive()
-        await asyncio.sleep(0)  # other connections have their turn between two pieces
-        piece = bytes(self._pieces.popleft()) if self._pieces else b""
-        self._handed_over = not self._pieces
-        return {"type": "http.request", "body": piece, "more_body": bool(self._pieces)}
+        await asyncio.sleep(0)  # let other connections run between two blocks
+        block = bytes(self._blocks.popleft()) if self._blocks else b""
+        self._is_consumed = not self._blocks
+        return {"type": "http.request", "body": block, "more_body": bool(self._blocks)}
 
     def release(self) -> None:
-        """Forget the body, and count its bytes no more."""
-        self._pieces.clear()
-        self._memory.release(self._held)
-        self._held = 0
+        """Discard the body and release its memory."""
+        self._blocks.clear()
+        self._memory.release(self._reserved)
+        self._reserved = 0
 
-    def too_large(self) -> Refusal:
-        """Return what is said of a body with too many bytes."""
-        detail = f"a request may have {self._limits.max_upload} bytes"
-        return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large", detail)
+    def too_large_error(self) -> ApiError:
+        """Return the error for a body that exceeds the limit."""
+        detail = f"the request is too large: at most {self._limits.max_upload} bytes are allowed"
+        return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large", detail)
 
-    async def _read_until(self, end: float) -> None:
+    async def _read_until(self, deadline: float) -> None:
         now = asyncio.get_running_loop().time
-        while not self.is_complete and (left := end - now()) > 0:
+        while not self.is_complete and (remaining := deadline - now()) > 0:
             try:
-                message = await asyncio.wait_for(self._receive(), left)
+                message = await asyncio.wait_for(self._receive(), remaining)
             except asyncio.TimeoutError:
                 return
             if message["type"] == "http.disconnect":
-                raise Refusal(CLIENT_GONE, "client gone", "the client went away")
-            self._add(message.get("body", b""))
+                raise disconnected_error()
+            self._append(message.get("body", b""))
             self.is_complete = not message.get("more_body", False)
 
-    def _add(self, piece: bytes) -> None:
+    def _append(self, piece: bytes) -> None:
         self.size += len(piece)
         if self.size > self._limits.max_upload + FORM_OVERHEAD:
-            raise self.too_large()
-        self._memory.hold(len(piece))
-        self._held += len(piece)
-        if self._pieces and len(self._pieces[-1]) < _PIECE:
-            self._pieces[-1] += piece
+            raise self.too_large_error()
+        self._memory.reserve(len(piece))
+        self._reserved += len(piece)
+        if self._blocks and len(self._blocks[-1]) < _BLOCK_SIZE:
+            self._blocks[-1] += piece
         else:
-            self._pieces.append(bytearray(piece))
+            self._blocks.append(bytearray(piece))

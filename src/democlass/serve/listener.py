@@ -1,4 +1,4 @@
-"""The listener: accepts connections up to a limit, and goes on where file descriptors run out."""
+"""The listener: accepts connections up to a limit, and keeps working when there are no free file descriptors."""
 
 from __future__ import annotations
 
@@ -8,114 +8,121 @@ from collections.abc import Callable, Iterable
 
 from democlass.serve.connection import Connection
 
-_AT_ONCE = 16
-"""Connections that are accepted before others have their turn."""
+_ACCEPTED_AT_ONCE = 16
+"""Connections that are accepted before other tasks of the event loop run."""
 
-_PAUSE = 0.5
-"""Seconds until the next attempt where the system has no file descriptor left."""
+_RETRY_DELAY = 0.5
+"""Seconds until the next attempt when the system has no free file descriptor."""
 
-_CHECK = 0.1
-"""Seconds between two checks of all connections."""
+_CHECK_INTERVAL = 0.1
+"""Seconds between two checks of all connections for timeouts."""
 
-_SILENCE = 30.0
-"""Seconds between two lines of the log about too few connections or descriptors."""
+_LOG_INTERVAL = 30.0
+"""Minimum seconds between two log lines about too many connections or too few descriptors."""
 
 
 class Listener:
-    """Accepts what comes to a socket, at most `limit` connections at once.
+    """Accepts connections at a socket, at most `limit` at once.
 
-    `make` returns the protocol of a new connection, which it is to refuse where it is told so. Where the limit is
-    reached, the connection that has waited longest for a request makes room.
+    `create_connection` returns the protocol of a new connection; its argument tells whether the connection exceeds the
+    limit and must be rejected. At the limit, the connection that has waited longest for a request is closed first.
     """
 
     def __init__(
         self,
         listening: socket.socket,
-        make: Callable[[bool], Connection],
+        create_connection: Callable[[bool], Connection],
         connections: Iterable[Connection],
         limit: int,
         log: Callable[[str], object],
     ) -> None:
-        self._socket, self._make, self._connections, self._limit, self._log = listening, make, connections, limit, log
+        self._socket, self._create_connection, self._connections = listening, create_connection, connections
+        self._limit, self._log = limit, log
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
-        self._checking = self._loop.create_task(self._check())
-        self._resuming: asyncio.TimerHandle | None = None
-        self._silent_until = 0.0
+        self._checking = self._loop.create_task(self._check_connections())
+        self._retry: asyncio.TimerHandle | None = None
+        self._next_log_time = 0.0
         listening.setblocking(False)
-        self._resume()
+        self._start_accepting()
 
     def close(self) -> None:
-        """Accept no more. Open connections stay, and are checked no more once `stop` is called."""
-        if self._resuming is not None:
-            self._resuming.cancel()
+        """Accept no more connections. Open ones stay, and are checked for timeouts until `stop`."""
+        if self._retry is not None:
+            self._retry.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
 
     def stop(self) -> None:
-        """End the checks."""
+        """Stop checking the open connections."""
         self._checking.cancel()
 
-    def _resume(self) -> None:
-        self._resuming = None
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+    def _start_accepting(self) -> None:
+        self._retry = None
+        self._loop.add_reader(self._socket.fileno(), self._accept_waiting)
 
-    def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            is_full = len(self._live()) + len(self._opening) >= self._limit
-            if is_full and self._opening:  # wait until these can make room
+    def _accept_waiting(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            is_full = len(self._live_connections()) + len(self._opening) >= self._limit
+            if is_full and self._opening:  # when these are open, one of them may be closed for the next
                 return
             try:
                 client, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError as error:  # no descriptor, or no memory: asyncio would complain thousands of times a second
-                self._complain(f"no connection can be accepted: {error.strerror}")
-                self._make_room(_AT_ONCE)
-                self._loop.remove_reader(self._socket.fileno())
-                self._resuming = self._loop.call_later(_PAUSE, self._resume)
+            except OSError as error:  # no free descriptor or memory; asyncio would log this thousands of times a second
+                self._pause_accepting(error)
                 return
-            client.setblocking(False)
-            is_refused = is_full and not self._make_room(1)
-            if is_refused:
-                self._complain(f"{self._limit} connections are open: more are refused")
-            opening = self._loop.create_task(self._open(client, is_refused))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
+            self._open(client, is_over_limit=is_full and not self._close_least_important(1))
 
-    async def _open(self, client: socket.socket, is_refused: bool) -> None:
+    def _pause_accepting(self, error: OSError) -> None:
+        self._log_rarely(f"no connection can be accepted: {error.strerror}")
+        self._close_least_important(_ACCEPTED_AT_ONCE)
+        self._loop.remove_reader(self._socket.fileno())
+        self._retry = self._loop.call_later(_RETRY_DELAY, self._start_accepting)
+
+    def _open(self, client: socket.socket, *, is_over_limit: bool) -> None:
+        client.setblocking(False)
+        if is_over_limit:
+            self._log_rarely(f"{self._limit} connections are open: further ones are rejected")
+        opening = self._loop.create_task(self._connect(client, is_over_limit))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def _connect(self, client: socket.socket, is_over_limit: bool) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: self._make(is_refused), client)
-        except OSError:  # it is gone already
+            await self._loop.connect_accepted_socket(lambda: self._create_connection(is_over_limit), client)
+        except OSError:  # the client has already disconnected
             client.close()
 
-    def _make_room(self, count: int) -> bool:
-        """Close the connections that matter least, up to so many, and tell whether there were any.
+    def _close_least_important(self, count: int) -> bool:
+        """Close up to `count` connections and return whether there were any that could be closed.
 
-        First go those that are being closed, then those without a request, then those whose client does not read.
+        Connections that are closing anyway go first, then those without a request, then those whose client does not
+        read.
         """
         ranked = [
             (0 if each.transport.is_closing() else 1 if each.is_waiting() else 2, each.waiting_since, number, each)
-            for number, each in enumerate(self._live())
-            if each.transport.is_closing() or each.is_waiting() or each.transport.is_blocked()
+            for number, each in enumerate(self._live_connections())
+            if each.transport.is_closing() or each.is_waiting() or each.transport.has_unsent_data()
         ]
-        chosen = sorted(ranked)[:count]
-        for *_, connection in chosen:
+        closed = sorted(ranked)[:count]
+        for *_, connection in closed:
             connection.transport.abort()
-        return bool(chosen)
+        return bool(closed)
 
-    def _live(self) -> list[Connection]:
+    def _live_connections(self) -> list[Connection]:
         return [each for each in self._connections if not each.transport.is_aborted]
 
-    async def _check(self) -> None:
+    async def _check_connections(self) -> None:
         while True:
-            await asyncio.sleep(_CHECK)
+            await asyncio.sleep(_CHECK_INTERVAL)
             now = self._loop.time()
             for connection in [*self._connections]:
-                connection.check(now)
+                connection.check_timeouts(now)
 
-    def _complain(self, text: str) -> None:
+    def _log_rarely(self, text: str) -> None:
         now = self._loop.time()
-        if now >= self._silent_until:
-            self._silent_until = now + _SILENCE
+        if now >= self._next_log_time:
+            self._next_log_time = now + _LOG_INTERVAL
             self._log(text)

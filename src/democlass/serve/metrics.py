@@ -1,4 +1,4 @@
-"""What the service counts, as Prometheus text. Nothing of an image is in it."""
+"""The metrics of the service in the Prometheus text format. They contain nothing about the content of images."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+_SECONDS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 
 
 class Metrics:
-    """Counters of one service."""
+    """Counters and gauges of one service."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        here = self._registry
-        self.requests = Counter("democlass_requests", "Requests answered.", ["endpoint", "status"], registry=here)
-        self.errors = Counter("democlass_errors", "Requests, and images of batches, refused.", ["kind"], registry=here)
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "democlass_requests", "Requests by endpoint and status.", ["endpoint", "status"], registry=registry
+        )
+        self.errors = Counter(
+            "democlass_errors", "Failed requests, and failed images of batch requests.", ["kind"], registry=registry
+        )
         self.seconds = Histogram(
             "democlass_request_seconds",
-            "Time from a request to its answer.",
+            "Seconds from the start of a request to the end of its response.",
             ["endpoint"],
-            buckets=_SECONDS,
-            registry=here,
+            buckets=_SECONDS_BUCKETS,
+            registry=registry,
         )
         self.batch_images = Histogram(
-            "democlass_batch_images", "Images that went through the networks at once.", buckets=_BATCHES, registry=here
+            "democlass_batch_images", "Images per batch of the networks.", buckets=_BATCH_BUCKETS, registry=registry
         )
-        self._queue = Gauge("democlass_queue_images", "Images taken on and not answered yet.", registry=here)
-        self._connections = Gauge("democlass_connections", "Connections that are open.", registry=here)
+        self._queue = Gauge("democlass_queue_images", "Images accepted and not finished yet.", registry=registry)
+        self._connections = Gauge("democlass_connections", "Open connections.", registry=registry)
 
-    def watch_images(self, count: Callable[[], int]) -> None:
-        """Ask this for the number of images that wait, whenever someone looks."""
+    def set_queue_source(self, count: Callable[[], int]) -> None:
+        """Set the function that returns the number of images in the queue. It is called for each scrape."""
         self._queue.set_function(count)
 
-    def watch_connections(self, count: Callable[[], int]) -> None:
-        """Ask this for the number of open connections, whenever someone looks."""
+    def set_connections_source(self, count: Callable[[], int]) -> None:
+        """Set the function that returns the number of open connections. It is called for each scrape."""
         self._connections.set_function(count)
 
-    def text(self) -> bytes:
-        """Return all of it in Prometheus' text format."""
+    def to_text(self) -> bytes:
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self._registry)

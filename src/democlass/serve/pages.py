@@ -1,4 +1,4 @@
-"""The page for people: one file, from this service alone, that may run its own script and no other."""
+"""The web page of the service: one file whose Content-Security-Policy allows only its own script and style."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from importlib.resources import files
 from fastapi.responses import HTMLResponse
 
 
-def home() -> HTMLResponse:
-    """Return the page on which a person drops a picture."""
-    text, policy = _page()
-    return HTMLResponse(text, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+def home_page() -> HTMLResponse:
+    """Return the page on which a person can try one picture."""
+    html, policy = _load_page()
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
 
 @lru_cache(maxsize=1)
-def _page() -> tuple[str, str]:
-    text = files("democlass.serve").joinpath("page.html").read_text("utf-8")
-    allowed = {part: _digest(text, part) for part in ("script", "style")}
+def _load_page() -> tuple[str, str]:
+    html = files("democlass.serve").joinpath("page.html").read_text("utf-8")
     policy = "; ".join(
         (
             "default-src 'none'; connect-src 'self'; img-src blob: data:; base-uri 'none'; form-action 'none'",
             "frame-ancestors 'none'",
-            *(f"{part}-src '{digest}'" for part, digest in allowed.items()),
+            *(f"{element}-src '{_hash_element(html, element)}'" for element in ("script", "style")),
         )
     )
-    return text, policy
+    return html, policy
 
 
-def _digest(text: str, part: str) -> str:
-    content = re.search(rf"<{part}>(.*?)</{part}>", text, re.DOTALL)
-    assert content is not None
-    return "sha256-" + base64.b64encode(hashlib.sha256(content[1].encode()).digest()).decode()
+def _hash_element(html: str, element: str) -> str:
+    """Return the hash of an inline script or style, as Content Security Policy Level 3 (section 2.3.1) defines it."""
+    match = re.search(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+    assert match is not None
+    return "sha256-" + base64.b64encode(hashlib.sha256(match[1].encode()).digest()).decode()

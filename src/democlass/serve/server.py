@@ -1,4 +1,4 @@
-"""The server: uvicorn, with connections of our own, that ends in bounded time."""
+"""The server: uvicorn with our own connections and listener, and with a bounded shutdown."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 import uvicorn
 
 from democlass.serve.connection import Connection
+from democlass.serve.errors import ApiError
 from democlass.serve.limits import Limits
 from democlass.serve.listener import Listener
-from democlass.serve.refusals import Refusal
 from democlass.serve.service import Service
 
-_LAST_WORDS = 0.5
-"""Seconds for the answers to those whose work was given up."""
+_ERROR_RESPONSE_TIME = 0.5
+"""Seconds for sending error responses to the requests that were cancelled at shutdown."""
 
-_DESCRIPTORS_KEPT, _DESCRIPTORS_OF_A_WORKER = 48, 8
+_RESERVED_DESCRIPTORS, _DESCRIPTORS_PER_WORKER = 48, 8
 
 
 class Server(uvicorn.Server):
-    """Serves an app at a socket that listens.
+    """Serves an app at a listening socket.
 
-    At its end it accepts no more, finishes what was taken on within `grace` seconds, then gives up the rest and closes
-    all connections.
+    At shutdown it accepts no more connections, finishes requests in progress for up to `grace` seconds, then cancels
+    the others and closes all connections.
     """
 
     def __init__(
@@ -50,50 +50,53 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=math.ceil(limits.idle_timeout),
-                timeout_graceful_shutdown=math.ceil(grace + 2 * _LAST_WORDS),
+                timeout_graceful_shutdown=math.ceil(grace + 2 * _ERROR_RESPONSE_TIME),
             )
         )
         self._listening, self._service, self._limits, self._grace, self._log = listening, service, limits, grace, log
         self._listener: Listener | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app, then listen."""
+        """Start the app, then accept connections."""
         await super().startup(sockets=[])
         connections: Any = self.server_state.connections
-        self._service.metrics.watch_connections(lambda: len(connections))
-        self._listener = Listener(self._listening, self._connection, connections, self._limits.connections, self._log)
+        self._service.metrics.set_connections_source(lambda: len(connections))
+        self._listener = Listener(
+            self._listening, self._create_connection, connections, self._limits.connections, self._log
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what was taken on, within bounds."""
+        """Finish the requests in progress, within the time limit."""
         assert self._listener is not None
         self._listener.close()
         loop = asyncio.get_running_loop()
-        ends = (
-            loop.call_later(self._grace, self._service.give_up),
-            loop.call_later(self._grace + _LAST_WORDS, self._abort_all),
+        timers = (
+            loop.call_later(self._grace, self._service.cancel_pending),
+            loop.call_later(self._grace + _ERROR_RESPONSE_TIME, self._abort_connections),
         )
         await super().shutdown()
-        for end in ends:
-            end.cancel()
-        self._service.give_up()  # also where a second Ctrl-C has skipped the end of the app
+        for timer in timers:
+            timer.cancel()
+        self._service.cancel_pending()  # a second Ctrl-C skips the app's own shutdown
         self._listener.stop()
 
-    def _connection(self, is_refused: bool) -> Connection:
+    def _create_connection(self, is_over_limit: bool) -> Connection:
         state = self.lifespan.state
-        return Connection(self.config, self.server_state, state, self._limits, self._note, is_refused)
+        return Connection(self.config, self.server_state, state, self._limits, self._record_error, is_over_limit)
 
-    def _note(self, refusal: Refusal) -> None:
-        self._service.metrics.errors.labels(refusal.kind).inc()
-        self._log(f"no request: {refusal.kind}, {refusal.status_code}")
+    def _record_error(self, error: ApiError) -> None:
+        """Count and log an error that occurred before there was a complete request."""
+        self._service.metrics.errors.labels(error.kind).inc()
+        self._log(f"no request: {error.kind}, {error.status_code}")
 
-    def _abort_all(self) -> None:
+    def _abort_connections(self) -> None:
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
 
-def affordable_connections(workers: int) -> int:
-    """Return how many connections the limit on open files leaves room for, beside so many decoding workers."""
+def max_connections(workers: int) -> int:
+    """Return how many connections the limit on open files allows, besides the files of so many decoding workers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         soft = 2**20
-    return soft - _DESCRIPTORS_KEPT - _DESCRIPTORS_OF_A_WORKER * max(1, workers)
+    return soft - _RESERVED_DESCRIPTORS - _DESCRIPTORS_PER_WORKER * max(1, workers)

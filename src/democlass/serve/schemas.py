@@ -1,0 +1,105 @@
+"""Models of the request and response bodies, for the OpenAPI document. Tasks and labels come from the task table.
+
+The names of these models are the schema names in the OpenAPI document. Generated clients use them, so keep them stable.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from democlass.tasks import TASKS, Task
+
+_EXAMPLE_PROBABILITIES = {"gender": (0.92, 0.08), "race": (0.15, 0.05, 0.7, 0.05, 0.03, 0.02)}
+
+
+def _create_example(task: Task) -> dict[str, float]:
+    equal = (round(1 / len(task.labels), 6),) * len(task.labels)
+    return dict(zip(task.labels, _EXAMPLE_PROBABILITIES.get(task.name, equal), strict=True))
+
+
+EXAMPLE: dict[str, Any] = {f"{task.name}_probabilities": _create_example(task) for task in TASKS}
+
+_EXAMPLE_WITH_LABELS: dict[str, Any] = {}
+for _task in TASKS:
+    _probabilities = _create_example(_task)
+    _EXAMPLE_WITH_LABELS[_task.name] = max(_probabilities, key=_probabilities.__getitem__)
+    _EXAMPLE_WITH_LABELS[f"{_task.name}_probabilities"] = _probabilities
+
+BATCH_EXAMPLE = [
+    {"path": "a.jpg", "status": "ok", **_EXAMPLE_WITH_LABELS},
+    {"path": "b.txt", "status": "error", "error": "not an image: its content is no image format that Pillow reads"},
+]
+
+
+def _create_probabilities_model(task: Task) -> type[BaseModel]:
+    probability = Annotated[float, Field(ge=0, le=1)]
+    fields: dict[str, Any] = dict.fromkeys(task.labels, (probability, ...))
+    return create_model(
+        f"{task.name.capitalize()}Probabilities",
+        __doc__=f"The probability of every label of {task.title}. They add up to 1.",
+        __config__=ConfigDict(extra="forbid"),
+        **fields,
+    )
+
+
+_probability_fields: dict[str, Any] = {
+    f"{task.name}_probabilities": (_create_probabilities_model(task), ...) for task in TASKS
+}
+
+_label_fields: dict[str, Any] = {
+    task.name: (Literal[task.labels], Field(description="The most probable label.")) for task in TASKS
+}
+
+Answer: type[BaseModel] = create_model(
+    "Answer",
+    __doc__="The probabilities that the networks return for one image.",
+    __config__=ConfigDict(extra="forbid", json_schema_extra={"example": EXAMPLE}),
+    **_probability_fields,
+)
+
+
+class Entry(BaseModel):
+    """One file of a batch."""
+
+    path: str = Field(description="The file name of the form part.")
+    path_bytes: str = Field(default="", description="The same name in hex, only if it is not valid UTF-8.")
+
+
+class Unreadable(Entry):
+    """A file of a batch that could not be read."""
+
+    status: Literal["error"]
+    error: str = Field(description="A short reason, a colon, and advice.")
+
+
+Classified: type[Entry] = create_model(
+    "Classified",
+    __base__=Entry,
+    __doc__="A file of a batch that was classified.",
+    **{"status": (Literal["ok"], ...), **_label_fields, **_probability_fields},
+)
+
+
+class Refused(BaseModel):
+    """An error."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"detail": BATCH_EXAMPLE[1]["error"], "kind": "not an image"},
+        }
+    )
+    detail: str = Field(description="What is wrong and what to do, for people.")
+    kind: str = Field(description="A short fixed name of the error, for programs. /metrics counts errors by it.")
+
+
+class Health(BaseModel):
+    """Whether the service classifies images now.
+
+    `starting`: the networks are not loaded yet. `stuck`: all decoders are busy with slow images, or no image was
+    finished for a minute. `stopping`: the service is shutting down.
+    """
+
+    status: Literal["ready", "starting", "stuck", "stopping"]
+    version: str
