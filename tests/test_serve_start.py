@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from democlass.classifier import Classifier
 from democlass.cli.serve import app
 from democlass.cli.service import ServiceOptions
 from democlass.errors import DemoclassError, UsageError
+from serving import FORM, ServiceProcess, form_request, header, read_response, run_service, slow_jpeg, wait_until
 
 KEY = "correct horse bättery staple"
 
@@ -81,3 +83,27 @@ def test_networks_that_fail_at_start_end_the_service_with_the_reason(
         result = CliRunner().invoke(app, ["--port", "0"])
     assert isinstance(result.exception, DemoclassError)
     assert str(result.exception) == "the networks failed, so the service stopped: no memory left"
+
+
+def is_refused(service: ServiceProcess) -> bool:
+    try:
+        service.connect().close()
+    except OSError:
+        return True
+    return False
+
+
+def test_second_ctrl_c_answers_requests_in_progress_and_ends_without_a_traceback(tmp_path: Path) -> None:
+    with run_service(tmp_path / "log", tiny=True) as service:
+        stalled = header("POST", "/predict", FORM, "Content-Length: 900000") + b"--b\r\n"
+        with service.connect(stalled) as upload, service.connect(form_request(slow_jpeg())) as decoding:
+            wait_until(lambda: service.pending_images() == 1)
+            service.process.send_signal(signal.SIGINT)
+            wait_until(lambda: is_refused(service))  # the first signal has been handled
+            service.process.send_signal(signal.SIGINT)
+            for connection in (upload, decoding):
+                response = read_response(connection)
+                assert (response.status, response.kind) == (503, "stopping")
+            assert service.process.wait(60) == 130
+        log = service.log.read_text()
+    assert "Traceback" not in log and log.count("POST /predict 503") == 2

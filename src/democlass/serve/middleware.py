@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -63,7 +64,7 @@ class RequestMiddleware:
     async def _handle_upload(self, context: _RequestContext) -> None:
         self._active_uploads += 1
         try:
-            await context.body.read()
+            await self._service.run_until_stopped(asyncio.ensure_future(context.body.read()))
             await self._call_app(context)
         finally:
             self._active_uploads -= 1

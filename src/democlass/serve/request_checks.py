@@ -39,8 +39,8 @@ def check_content(headers: Headers) -> None:
 
     No other type of form can contain a file, and parsing it blocks the event loop for 0.2 seconds per MiB.
     """
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
+    encodings = headers.getlist("content-encoding")
+    if any(encoding.strip().lower() != "identity" for encoding in encodings):
         detail = "Content-Encoding is not supported: send the body uncompressed, images are compressed already"
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported encoding", detail)
     media_type, parameters = parse_options_header(headers.get("content-type", ""))

@@ -7,6 +7,7 @@ import math
 import resource
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -19,6 +20,12 @@ from democlass.serve.service import Service
 
 _ERROR_RESPONSE_TIME = 0.5
 """Seconds for sending error responses to the requests that were cancelled at shutdown."""
+
+_POLL_TIME = 0.02
+"""Seconds between two checks whether all requests have their response."""
+
+_APP_SHUTDOWN_TIME = 1.0
+"""Seconds that the app may take to end after a second Ctrl-C."""
 
 _RESERVED_DESCRIPTORS, _DESCRIPTORS_PER_WORKER = 48, 8
 
@@ -77,8 +84,27 @@ class Server(uvicorn.Server):
         await super().shutdown()
         for timer in timers:
             timer.cancel()
-        self._service.cancel_pending()  # a second Ctrl-C skips the app's own shutdown
+        if self.force_exit:  # a second Ctrl-C, for which uvicorn does not wait at all
+            await self._stop_at_once()
         self._listener.stop()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal arrives. Then raise the signal again, after the event loop has ended.
+
+        uvicorn raises it inside the loop, which would abort requests and log tracebacks.
+        """
+        with self.capture_signals():
+            asyncio.run(self._serve(sockets))
+
+    async def _stop_at_once(self) -> None:
+        """Respond to all requests in progress that the service is stopping, then end the app."""
+        self._service.cancel_pending()
+        deadline = asyncio.get_running_loop().time() + _ERROR_RESPONSE_TIME
+        while self.server_state.tasks and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_POLL_TIME)
+        self._abort_connections()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.lifespan.shutdown(), _APP_SHUTDOWN_TIME)
 
     def _create_connection(self, is_over_limit: bool) -> Connection:
         state = self.lifespan.state

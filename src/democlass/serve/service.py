@@ -105,7 +105,7 @@ class Service:
         before the end.
         """
         limit = self._decoders.new_request_limit()
-        return await self._wait_unless_stopped(asyncio.gather(*(self._classify(*image, limit) for image in images)))
+        return await self.run_until_stopped(asyncio.gather(*(self._classify(*image, limit) for image in images)))
 
     async def _classify(self, name: str | None, content: bytes, limit: asyncio.Semaphore) -> Prediction:
         try:
@@ -119,7 +119,8 @@ class Service:
         self._last_progress = time.monotonic()
         return Prediction(name, result.faces, result.error)
 
-    async def _wait_unless_stopped(self, work: asyncio.Future[Result]) -> Result:
+    async def run_until_stopped(self, work: asyncio.Future[Result]) -> Result:
+        """Wait for work and return its result. If the service stops first, cancel it and raise ApiError."""
         stop = asyncio.ensure_future(self._stop_requested.wait())
         try:
             await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
