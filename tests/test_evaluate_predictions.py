@@ -90,8 +90,9 @@ def test_damaged_tables_of_results_are_refused_in_one_line(name: str, tmp_path: 
      ("path,", "file,", "row 1: the file does not begin with a header whose first column is path"),
      ("path,", "path,gender,", "row 1: there are several columns named 'gender'; remove all but one"),
      ("gender_Male", "gender_Man", "row 1: it has no gender_Male"),
+     ("b.jpg", "b\0/c.jpg", "row 2: the path has a NUL character"),
      ("b.jpg", "\udcff", "does not contain results: it is not valid UTF-8")],
-    ids=range(9),
+    ids=range(10),
 )  # fmt: skip
 def test_damaged_csv_is_refused_with_row_and_reason(old: str, new: str, message: str, tmp_path: Path) -> None:
     file = results(tmp_path, [prediction("a.jpg", 0.4), prediction("b.jpg", 0.3)])

@@ -106,6 +106,8 @@ def _check_prediction(prediction: Prediction, tasks: Sequence[Task]) -> None:
     """Raise ValueError if the path is not text, or if probabilities are impossible or contradict the label."""
     if not isinstance(prediction.path, str | None):
         raise ValueError("the path is not text")
+    if "\0" in (prediction.path or ""):
+        raise ValueError("the path has a NUL character, which no file name has")
     if prediction.error is not None:
         return
     if len(prediction.faces) != 1:
