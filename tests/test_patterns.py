@@ -97,7 +97,8 @@ for depth in range(int(sys.argv[1])):
     os.chdir(sys.argv[2])
     open("x.jpg", "w").close()
 os.chdir(sys.argv[3])
-for names in (find(["."], Walk(), Counter()), expand("**/*.jpg")):
+found = (item.name for item in find(["."], Walk(), Counter()))
+for names in (found, expand("**/*.jpg")):
     names = list(names)
     print(sum(name.endswith("x.jpg") for name in names), sum(not name.endswith("x.jpg") for name in names))
 """

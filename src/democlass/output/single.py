@@ -20,13 +20,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from democlass.errors import OutputError, WriteError
-from democlass.files import copy_owner_and_mode, sync_folder
+from democlass.files import atomic_write, copy_owner_and_mode, sync_folder
 from democlass.inputs.item import Item
 from democlass.output.formats import FORMATS, Format, WriterOptions
 from democlass.output.paths import EXPORT, PARTIAL, RECORD, companion, read_rows
@@ -129,26 +128,16 @@ class FileSink:
                 f"{self.path} was created by something else during the run and is not replaced: move it away, then "
                 "--resume finishes the run"
             )
-        export = companion(self.path, EXPORT)
         try:
             self._log.sync()
-            with export.open("wb") as stream:
-                status = self.path.stat() if self.path.exists() else self._log.status()
-                copy_owner_and_mode(status, stream.fileno())
+            with atomic_write(self.path, suffix=EXPORT, like=self._log.status()) as stream:
                 tally = self._export(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            export.replace(self.path)
-            sync_folder(self.path.parent)
             tallies = tally.as_dict() | {"skipped": dict(skipped)}
             runs = self._record.runs if self._rows.has_changed else self._record.runs[:-1] or self._record.runs
             record = replace(self._record, state=FINISHED, finished=now(), tallies=tallies, runs=runs)
             replace(record, log_bytes=None, replaces=None).write(self._record_path)
         except OSError as error:
             raise write_error(self.path, error) from None
-        finally:
-            with suppress(OSError):
-                export.unlink()
         self._log.close(discard=True)
         return tally
 
