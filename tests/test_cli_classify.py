@@ -127,7 +127,7 @@ def test_options_may_come_before_the_paths(classify_here: Run) -> None:
         (["x.jpg", "--resume"], "give --out"),
         (["x.jpg", "--overwrite"], "--errors FILE"),
         (["x.jpg", "--out", "x.csv", "--overwrite", "--resume"], "give one of them"),
-        (["x.jpg", "--out", "nowhere/x.csv"], "no folder"),
+        (["x.jpg", "--out", "nowhere/x.csv"], "folder nowhere"),
         (["."], "no images in ."),
         ([], "give a PATH"),
         (["x.jpg", "--out", "."], "is a folder"),

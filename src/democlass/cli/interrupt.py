@@ -79,8 +79,6 @@ _texts: list[str] = []
 _report_lock = threading.Lock()
 """Acquired by the thread that reports the interruption, and never released, so that it is reported once."""
 
-tell = report_interruption  # the former name
-
 
 def exit_in_time() -> None:
     """From now on, end this process a few seconds after SIGINT or SIGTERM even if the main thread does not respond.

@@ -107,7 +107,7 @@ class Job:
             if self.narrate:
                 summarise(self.tally, whole, self.skipped, seconds, out, self.options.errors)
             elif self.tally.unreadable and not sys.stdout.isatty():
-                console.complain(f"{self.tally.unreadable.total()} of {self.tally.rows} images could not be read")
+                console.write_line(f"{self.tally.unreadable.total()} of {self.tally.rows} images could not be read")
         return SOME_UNREADABLE if whole.unreadable else 0
 
     def refuse_late_image(self, items: Iterable[Item]) -> None:
