@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from democlass.errors import OutputError
-from democlass.files import atomic_write, copy_owner_and_mode, is_pipe_or_device, open_pipe_or_device, replace_file
+from democlass.files import (
+    atomic_write,
+    copy_owner_and_mode,
+    is_pipe_or_device,
+    is_same_file,
+    open_pipe_or_device,
+    replace_file,
+)
 
 OTHER_USER, OTHER_GROUP = 12345, 23456
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner")
@@ -135,3 +142,22 @@ def test_waiting_for_the_reader_of_a_pipe_is_reported(tmp_path: Path) -> None:
 def test_path_that_cannot_be_opened_raises_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"can't write .*none: No such file"):
         open_pipe_or_device(tmp_path / "none", lambda _: None)
+
+
+def test_links_lead_to_the_same_file(tmp_path: Path) -> None:
+    for name in ("file", "copy"):
+        (tmp_path / name).write_bytes(b"content")
+    (tmp_path / "symlink").symlink_to("file")
+    os.link(tmp_path / "file", tmp_path / "hard link")
+    for name in ("file", "symlink", "hard link", "../" + tmp_path.name + "/file"):
+        assert is_same_file(tmp_path / "file", tmp_path / name)
+    assert not is_same_file(tmp_path / "file", tmp_path / "copy")
+
+
+def test_missing_files_are_the_same_if_they_have_the_same_path(tmp_path: Path) -> None:
+    (tmp_path / "symlink").symlink_to("missing")
+    (tmp_path / "file").touch()
+    assert is_same_file(tmp_path / "missing", str(tmp_path / "symlink"))
+    assert not is_same_file(tmp_path / "missing", tmp_path / "file")
+    assert not is_same_file(tmp_path / "file", tmp_path / "symlink")
+    assert not is_same_file(tmp_path / "file", "a name with a NUL \0 character")

@@ -14,7 +14,7 @@ import pytest
 from democlass.cli.bar import time_left
 from democlass.cli.counts import count_table
 from democlass.cli.progress import Progress, summarise
-from democlass.cli.steps import Steps
+from democlass.cli.steps import StepProgress
 from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS, UNCERTAIN, Task
@@ -41,7 +41,7 @@ def test_no_progress_line_reads_0_minutes() -> None:
     images = Progress(10, shown=False)
     images._rows, images._started = 9, time.monotonic() - 180
     assert images._line().endswith("9 of 10 images, 0.0 images/s, about 20 s left")
-    steps = Steps(shown=False)
+    steps = StepProgress(shown=False)
     steps._first = (0, time.monotonic() - 180)
     step = SimpleNamespace(step=9, steps=10, size=64, loss=0.5, judged=None)
     assert steps._line(step).endswith("about 20 s left at this size")  # type: ignore[arg-type]

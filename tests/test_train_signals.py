@@ -1,29 +1,37 @@
-"""Ctrl-C and SIGTERM in a training: what is done is saved, and said; nothing is left running."""
+"""Ctrl-C and SIGTERM during a training: finished steps are saved, the user is told, and no process is left."""
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
-from PIL import Image
 
 from conftest import TinyNetwork, environment
 from democlass.train.run import train
 from democlass.train.saving import load_tensors
-from democlass.train.signals import deferred
-from democlass.train.trainer import Progress
-from training import EnoughError, make_faces, one_thread, order, same, single_threaded, stop, tiny_command, words
-
-LONG = ["--stages", "32:1000:0.05-0.01"]
+from democlass.train.signals import defer_signals
+from fork_server import ForkServer
+from training import (
+    MANY_STEPS,
+    StoppedError,
+    have_same_weights,
+    make_endless_jpeg,
+    make_faces,
+    make_job,
+    one_thread,  # noqa: F401 (an autouse fixture)
+    single_threaded,
+    stop_at,
+    train_args,
+)
 
 
 @pytest.fixture
@@ -31,19 +39,21 @@ def faces(tmp_path: Path) -> Path:
     return make_faces(tmp_path)
 
 
-def begin(*asked: str, **more: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(tiny_command(*asked), env=single_threaded(), stderr=subprocess.PIPE, text=True, **more)
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    with ForkServer(single_threaded()) as server:
+        yield server
 
 
-def equal(one: Any, two: Any) -> bool:
-    """Compare tensors, and what holds them."""
+def are_equal(one: Any, other: Any) -> bool:
+    """Compare tensors, and containers of tensors."""
     if isinstance(one, torch.Tensor):
-        return torch.equal(one, two)
+        return torch.equal(one, other)
     if isinstance(one, dict):
-        return bool(one.keys() == two.keys() and all(equal(one[name], two[name]) for name in one))
+        return bool(one.keys() == other.keys() and all(are_equal(one[name], other[name]) for name in one))
     if isinstance(one, (list, tuple)):
-        return len(one) == len(two) and all(map(equal, one, two))
-    return bool(one == two)
+        return len(one) == len(other) and all(map(are_equal, one, other))
+    return bool(one == other)
 
 
 def processes_of(group: int) -> list[str]:
@@ -66,35 +76,50 @@ def assert_all_end(group: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_signal_saves_the_steps_that_are_done(faces: Path) -> None:
-    process = begin(*words(faces, "new.pth", *LONG, "--save-every", "1000"), start_new_session=True)
-    assert process.stderr is not None
-    begun = [line for line, _ in zip(iter(process.stderr.readline, ""), range(2), strict=False)]
-    assert begun[1].startswith("step 5, 32 px")
+def raise_interrupt(*_: Any, **__: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def test_resuming_after_a_kill_reproduces_the_same_weights(faces: Path, server: ForkServer) -> None:
+    whole = make_job(faces, "whole.pth", epochs=20)
+    train(whole)
+    args = train_args(faces, "killed.pth", "--stages", "32:20:0.05-0.01", "--save-every", "0", "--quiet")
+    state = faces / "killed.pth.state"
+    process = server.start(*args, log=faces / "log")
+    deadline = time.monotonic() + 120
+    while not state.exists():
+        assert time.monotonic() < deadline, process.output
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
+    messages: list[str] = []
+    train(replace(whole, out=faces / "killed.pth", resume=True), log=messages.append)
+    assert any(text.startswith("resuming at step") for text in messages)
+    assert have_same_weights(faces / "whole.pth", faces / "killed.pth")
+
+
+def test_a_signal_saves_the_finished_steps(faces: Path, server: ForkServer) -> None:
+    process = server.start(*train_args(faces, "new.pth", *MANY_STEPS), log=faces / "log")
+    process.wait_for_line("step 5, 32 px")
     assert not (faces / "new.pth.state").exists()
     os.killpg(process.pid, signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 143
+    assert process.wait() == 143
     assert_all_end(process.pid)
+    assert not (faces / "new.pth.lock").exists()
 
     state = load_tensors(faces / "new.pth.state")
     step = state["step"]
-    assert said.splitlines()[-1] == (
-        f"interrupted: {faces / 'new.pth'}.state is saved at step {step:,} of 5,000; --resume goes on from there"
+    assert process.output.splitlines()[-1] == (
+        f"interrupted: {faces / 'new.pth'}.state is saved at step {step:,} of 5,000; --resume continues from it"
     )
-
-    def until(progress: Progress) -> None:
-        if progress.step == step:
-            raise EnoughError
-
-    with one_thread(), pytest.raises(EnoughError):
-        train(order(faces, "same.pth", passes=1000, minutes=1000.0), until)
+    with pytest.raises(StoppedError):
+        train(make_job(faces, "same.pth", epochs=1000, save_minutes=1000.0), stop_at(step))
     other = load_tensors(faces / "same.pth.state")
-    assert all(equal(state[name], other[name]) for name in ("network", "average", "optimizer"))
+    assert all(are_equal(state[name], other[name]) for name in ("network", "average", "optimizer"))
 
 
-class Interrupting(TinyNetwork):
-    """A network that a signal reaches while it learns."""
+class InterruptedNetwork(TinyNetwork):
+    """A network that sends SIGINT to its process during the third training step."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__(outputs)
@@ -108,129 +133,101 @@ class Interrupting(TinyNetwork):
         return super().forward(x)
 
 
-def test_a_signal_inside_a_step_waits_for_its_end(faces: Path) -> None:
-    whole = order(faces, "whole.pth")
+def test_a_signal_during_a_step_is_handled_after_the_step(faces: Path) -> None:
+    whole = make_job(faces, "whole.pth")
     train(whole)
-    new = replace(whole, out=faces / "new.pth", minutes=60.0)
-    said: list[str] = []
+    job = replace(whole, out=faces / "new.pth", save_minutes=60.0)
+    messages: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        train(replace(new, task=replace(new.task, network=Interrupting)), say=said.append)
-    assert said == [f"interrupted: {faces / 'new.pth'}.state is saved at step 3 of 10; --resume goes on from there"]
-    train(replace(new, resume=True))
-    assert same(faces / "new.pth", faces / "whole.pth")
+        train(replace(job, task=replace(job.task, network=InterruptedNetwork)), notify=messages.append)
+    assert messages == [f"interrupted: {faces / 'new.pth'}.state is saved at step 3 of 10; --resume continues from it"]
+    train(replace(job, resume=True))
+    assert have_same_weights(faces / "new.pth", faces / "whole.pth")
 
 
-def test_a_signal_before_the_first_step_says_that_nothing_is_saved(faces: Path) -> None:
+def test_a_signal_before_the_first_step_saves_nothing(faces: Path, server: ForkServer) -> None:
     (faces / "labels.csv").unlink()
     os.mkfifo(faces / "labels.csv")
-    process = begin(*words(faces, "new.pth"))
-    with (faces / "labels.csv").open("w"):  # waits until it is opened there
+    process = server.start(*train_args(faces, "new.pth"), log=faces / "log")
+    with (faces / "labels.csv").open("w"):  # blocks until the process opens the pipe
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 143
-    assert said == "interrupted before the first step: there is nothing to save\n"
+        assert process.wait() == 143
+    assert process.output == "interrupted before the first step: nothing to save\n"
 
 
-def make_endless(file: Path) -> None:
-    """Write a JPEG that takes minutes to decode: its last scan comes thousands of times."""
-    content = io.BytesIO()
-    Image.new("L", (4000, 4000)).save(content, "JPEG", progressive=True)
-    start = content.getvalue().rindex(b"\xff\xda")
-    file.write_bytes(content.getvalue()[:start] + content.getvalue()[start:-2] * 20_000 + b"\xff\xd9")
-
-
-def test_an_image_that_takes_minutes_does_not_hold_up_the_end(faces: Path) -> None:
-    make_endless(faces / "labels3.png")
-    process = begin(*words(faces, "new.pth"), start_new_session=True)
-    assert process.stderr is not None and process.stderr.readline().startswith("reading 56 images")
+def test_a_slow_image_does_not_delay_an_interruption(faces: Path, server: ForkServer) -> None:
+    make_endless_jpeg(faces / "labels3.png")
+    process = server.start(*train_args(faces, "new.pth"), log=faces / "log")
+    process.wait_for_line("reading all 56 images")
     while len(processes_of(process.pid)) < 2:  # until there is a decoder
         time.sleep(0.01)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
-    assert (process.returncode, said) == (130, "interrupted before the first step: there is nothing to save\n")
+    assert process.wait() == 130
+    assert process.output.splitlines()[1:] == ["interrupted before the first step: nothing to save"]
     assert_all_end(process.pid)
 
 
-def test_an_interruption_inside_a_judgement_comes_to_the_same_numbers(
+def test_an_interrupted_validation_is_repeated_when_resuming(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(make_job(faces, "whole.pth"))
+    monkeypatch.setattr("democlass.train.validation.compute_logits", raise_interrupt)
+    messages: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(make_job(faces, "new.pth", save_minutes=60.0), notify=messages.append)
+    assert messages == [f"interrupted: {faces / 'new.pth'}.state is saved at step 5 of 10; --resume continues from it"]
+    monkeypatch.undo()
+    train(make_job(faces, "new.pth", resume=True))
+    assert have_same_weights(faces / "new.pth", faces / "whole.pth")
+
+
+def test_interrupting_before_the_first_step_keeps_an_earlier_state(
     faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(order(faces, "whole.pth"))
-
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("democlass.train.trainer.logits_of", interrupted)
-    said: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        train(order(faces, "new.pth", minutes=60.0), say=said.append)
-    assert said == [f"interrupted: {faces / 'new.pth'}.state is saved at step 5 of 10; --resume goes on from there"]
-    monkeypatch.undo()
-    train(order(faces, "new.pth", resume=True))
-    assert same(faces / "new.pth", faces / "whole.pth")
-
-
-def test_an_interrupted_resumption_keeps_the_state(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EnoughError):
-        train(order(faces, "new.pth"), stop)
+    with pytest.raises(StoppedError):
+        train(make_job(faces, "new.pth"), stop_at(3))
     state = (faces / "new.pth.state").read_bytes()
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("democlass.train.session.start", interrupted)
-    said: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        train(order(faces, "new.pth", resume=True), say=said.append)
-    assert said == [f"interrupted: {faces / 'new.pth'}.state is as it was; --resume goes on from it"]
+    monkeypatch.setattr("democlass.train.session.initialise_network", raise_interrupt)
+    messages: list[str] = []
+    for write_mode in ("resume", "overwrite"):
+        with pytest.raises(KeyboardInterrupt):
+            train(make_job(faces, "new.pth", **{write_mode: True}), notify=messages.append)
+    assert messages == [
+        f"interrupted: {faces / 'new.pth'}.state is unchanged; --resume continues from it",
+        "interrupted before the first step: nothing to save",
+    ]
     assert (faces / "new.pth.state").read_bytes() == state
 
 
-def test_a_state_of_an_earlier_training_is_no_saved_step(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EnoughError):
-        train(order(faces, "new.pth"), stop)
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("democlass.train.session.start", interrupted)
-    said: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        train(order(faces, "new.pth", overwrite=True), say=said.append)
-    assert said == ["interrupted before the first step: there is nothing to save"]
-    assert (faces / "new.pth.state").exists()
-
-
-def test_a_second_signal_ends_at_once() -> None:
+def test_a_second_signal_ends_the_process_at_once() -> None:
     code = (
         "import sys, time; from democlass.cli.interrupt import handle_signals\n"
-        "from democlass.train.signals import deferred\n"
+        "from democlass.train.signals import defer_signals\n"
         "handle_signals()\n"
-        "with deferred() as waiting:\n"
+        "with defer_signals() as pending:\n"
         "    print('ready', flush=True)\n"
-        "    while not waiting: time.sleep(0.01)\n"
-        "    print('waiting', flush=True)\n"
+        "    while not pending: time.sleep(0.01)\n"
+        "    print('pending', flush=True)\n"
         "    time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == "waiting\n"
+    assert process.stdout.readline() == "pending\n"
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == -signal.SIGINT
     process.stdout.close()
 
 
-def test_a_deferred_signal_comes_after_the_block() -> None:
+def test_a_deferred_signal_is_handled_after_the_block() -> None:
     done = []
     with pytest.raises(KeyboardInterrupt):
-        with deferred() as waiting:
+        with defer_signals() as pending:
             os.kill(os.getpid(), signal.SIGINT)
             deadline = time.monotonic() + 30
-            while not waiting and time.monotonic() < deadline:
+            while not pending and time.monotonic() < deadline:
                 time.sleep(0.001)
-            done.append("the block")
-        done.append("what follows")
-    assert done == ["the block"]
+            done.append("block")
+        done.append("after the block")
+    assert done == ["block"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

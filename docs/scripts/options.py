@@ -35,7 +35,7 @@ def _render_command(title: str, shown: Any) -> Iterator[str]:
     arguments = [argument for argument in list_arguments(shown) if getattr(argument, "help", None)]
     if arguments:
         yield "\n| argument | meaning |\n| --- | --- |"
-        yield from (f"| `{_cell(value_name(each))}` | {_cell(each.help)} |" for each in arguments)
+        yield from (f"| {_code(value_name(each))} | {_cell(each.help)} |" for each in arguments)
     panels: dict[str, list[Any]] = defaultdict(list)
     for option in list_options(shown):
         panels[getattr(option, "rich_help_panel", None) or "Other"].append(option)
@@ -47,7 +47,7 @@ def _render_command(title: str, shown: Any) -> Iterator[str]:
 
 def _render_option(option: Any) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    value = "" if is_flag(option) else f" `{_cell(value_name(option))}`"
+    value = "" if is_flag(option) else f" {_code(value_name(option))}"
     variable = f"`{option.envvar}`" if option.envvar else ""
     return f"| {names}{value} | {_cell(option.help or '')} | {_default(option)} | {variable} |"
 
@@ -58,6 +58,11 @@ def _default(option: Any) -> str:
         return "required" if option.required else ""
     number = f"{default:,}" if isinstance(default, int) else f"{default:g}" if isinstance(default, float) else default
     return f"`{_cell(str(number))}`"
+
+
+def _code(text: str) -> str:
+    """Return text as code in a table. Markdown has no way to write | there that all renderers know; HTML has."""
+    return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def _cell(text: str) -> str:

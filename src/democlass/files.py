@@ -88,16 +88,15 @@ def copy_owner_and_mode(status: os.stat_result, descriptor: int) -> None:
 
 
 def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Return whether two paths lead to one file, also through links.
+    """Return whether two paths lead to the same file. Symlinks are followed.
 
-    Of a file that does not exist, whether both paths resolve to the same one.
+    Existing files are compared by device and inode, so that hard links count as the same file. If one is missing, the
+    paths are the same only if both resolve to the same path.
     """
     try:
         return os.path.samefile(one, other)
-    except FileNotFoundError:
-        return os.path.realpath(one) == os.path.realpath(other)
-    except (OSError, ValueError):  # a loop of links, a NUL character
-        return False
+    except (OSError, ValueError):  # ValueError: a name with a NUL character
+        return _resolve(one) == _resolve(other)
 
 
 def is_pipe_or_device(path: Path) -> bool:
@@ -158,6 +157,13 @@ class PositionedReader(io.RawIOBase):
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+
+def _resolve(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a name with a NUL character
+        return os.fspath(path)
 
 
 def _change_owner(descriptor: int, user: int, group: int) -> bool:

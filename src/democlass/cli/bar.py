@@ -1,4 +1,4 @@
-"""How anything long says on standard error where it is: a bar on a terminal, a plain line a minute elsewhere."""
+"""Progress on standard error: a bar on a terminal, one plain line per minute elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES = 60.0
 
 
 def time_left(seconds: float) -> str:
-    """Say how long something still takes, in the largest unit that fits."""
+    """Format a remaining time in the largest unit that fits."""
     if seconds < 1:
         return "almost done"
     if seconds < 60:
@@ -28,7 +28,7 @@ def time_left(seconds: float) -> str:
 
 
 class Bar:
-    """What is counted in `unit`; nothing is written unless it is `shown`."""
+    """A progress bar that counts in `unit`. If it is not `shown`, it writes nothing."""
 
     def __init__(self, *, unit: str, shown: bool) -> None:
         self._unit, self._shown = unit, shown
@@ -45,7 +45,7 @@ class Bar:
             self._drawn.close()
 
     def _draw(self, total: int | None, done: int = 0) -> None:
-        """Draw the bar if there is a terminal; `total` is None where nobody knows how many there will be."""
+        """Draw the bar if standard error is a terminal. `total` is None if the number is not known."""
         if self._shown and self._drawn is None and sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -54,7 +54,7 @@ class Bar:
             )
 
     def _count(self, line: Callable[[], str], **figures: object) -> None:
-        """Count one more. The figures stand beside the bar; where there is none, the line says it all."""
+        """Count one more. The bar shows `figures`; without a bar, `line()` is written once per minute."""
         if self._drawn is not None:
             if figures:
                 self._drawn.set_postfix(figures, refresh=False)
@@ -63,7 +63,7 @@ class Bar:
             self._last_line = time.monotonic()
             console.complain(line())
 
-    def _say(self, text: str) -> None:
+    def _write_line(self, text: str) -> None:
         """Write a line above the bar."""
         if self._drawn is not None:
             self._drawn.write(text, file=sys.stderr)

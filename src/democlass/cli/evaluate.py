@@ -14,7 +14,9 @@ import typer
 from democlass.cli import console
 from democlass.cli.expand import expand
 from democlass.cli.interrupt import ReaderGone
-from democlass.cli.labels import LabelsOptions
+from democlass.cli.labels import DATA, LabelsOptions
+from democlass.cli.loading import load_classifier
+from democlass.cli.option import OUTPUT, option
 from democlass.cli.options import NetworkOptions, SettingsOptions
 from democlass.cli.progress import Progress
 from democlass.errors import UsageError, WriteError
@@ -24,10 +26,8 @@ if TYPE_CHECKING:
     from democlass.classifier import Classifier
     from democlass.evaluate.reports import Reports
     from democlass.inputs.labels import LabelSet
-    from democlass.networks.locations import Location
 
 app = typer.Typer(add_completion=False)
-_DATA, _OUTPUT = "Data", "Output"
 _STANDARD_OUTPUT = Path("-")
 
 
@@ -37,10 +37,10 @@ class PredictionOptions:
 
     predictions: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--predictions",
             metavar="FILE",
-            rich_help_panel=_DATA,
+            panel=DATA,
             help="Existing results to evaluate. Default: the images are classified now.",
         ),
     ] = None
@@ -65,43 +65,41 @@ class ReportOptions:
 
     out: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--out",
             "-o",
             metavar="FILE",
-            rich_help_panel=_OUTPUT,
+            panel=OUTPUT,
             help="File for all metrics as JSON; - writes JSON to standard output instead of tables. Default: none.",
         ),
     ] = None
     card: Annotated[
         bool,
-        typer.Option(
+        option(
             "--card",
-            rich_help_panel=_OUTPUT,
+            panel=OUTPUT,
             help="Write the metrics to the cards of the evaluated checkpoints. This changes those files.",
         ),
     ] = False
     markdown: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--markdown",
             metavar="FILE",
-            rich_help_panel=_OUTPUT,
+            panel=OUTPUT,
             help="File for the tables as Markdown, with a folder of charts beside it. Default: none.",
         ),
     ] = None
     html: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--html",
             metavar="FILE",
-            rich_help_panel=_OUTPUT,
+            panel=OUTPUT,
             help="File for all metrics as one HTML page with charts. Default: none.",
         ),
     ] = None
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", rich_help_panel=_OUTPUT, help="Replace existing output files.")
-    ] = False
+    overwrite: Annotated[bool, option("--overwrite", panel=OUTPUT, help="Replace existing output files.")] = False
 
     @property
     def prints_json(self) -> bool:
@@ -138,8 +136,7 @@ def evaluate(
         raise UsageError("--card needs checkpoints that are evaluated now: remove --predictions")
     prediction_options.check(labels)
     reports = report_options.reports()
-    locations = networks.locations(context) if predictions is None else {}
-    checkpoints = {name: location.path for name, location in locations.items()}
+    checkpoints = _checkpoint_files(context, networks) if predictions is None else {}
     inputs = [("the labels file", labels), *_describe(checkpoints), *prediction_options.inputs()]
     reports.check(inputs, overwrite=report_options.overwrite)
     if report_options.card:
@@ -148,31 +145,20 @@ def evaluate(
         check_cards(checkpoints)
     label_set = labels_options.read(labels)
     reports.check_images(example.path for example in label_set.examples)
-    source = predictions if predictions is not None else _load_classifier(networks, settings, locations)
+    source = predictions if predictions is not None else load_classifier(context, networks, settings)
     evaluation = _evaluate(label_set, source, shows_progress=predictions is None and not settings.quiet)
     _warn(evaluation)
     _write(evaluation, reports, report_options)
     return 0
 
 
+def _checkpoint_files(context: typer.Context, networks: NetworkOptions) -> dict[str, Path]:
+    return {name: location.path for name, location in networks.locations(context).items()}
+
+
 def _describe(checkpoints: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     for name, path in checkpoints.items():
         yield f"the checkpoint for {name}", path
-
-
-def _load_classifier(
-    networks: NetworkOptions, settings: SettingsOptions, locations: Mapping[str, Location]
-) -> Classifier:
-    from democlass.classifier import Classifier
-
-    return Classifier.build(
-        locations,
-        settings.settings(),
-        labels=networks.labels(),
-        workers=settings.workers,
-        decode_timeout=settings.decode_timeout,
-        warn=console.warn,
-    )
 
 
 def _evaluate(label_set: LabelSet, source: Classifier | Path, *, shows_progress: bool) -> dict[str, Any]:

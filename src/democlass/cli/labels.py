@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from democlass.cli import console
+from democlass.cli.option import option
 
 if TYPE_CHECKING:
     from democlass.inputs.labels import LabelSet
 
-_DATA = "Data"
+DATA = "Data"
+"""Heading of the options for labels and predictions in `--help`."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class LabelsOptions:
 
     root: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--root",
             metavar="DIR",
-            rich_help_panel=_DATA,
+            panel=DATA,
             help="Folder that the paths in a labels file are relative to. Default: the folder of that file.",
         ),
     ] = None
     mapping: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--map",
             metavar="NAME=COLUMN",
-            rich_help_panel=_DATA,
+            panel=DATA,
             help="Column of the paths or of a task's labels: path=COLUMN, gender=COLUMN, race=COLUMN. Also "
             "race:THEIRS=OURS, for a label with another name. Repeatable. Default: usual names, and FairFace's.",
         ),

@@ -1,8 +1,9 @@
-"""The options of `classify train` that decide what a training comes to."""
+"""The options of `classify train` that determine the trained weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,48 +14,79 @@ if TYPE_CHECKING:
 _STAGES = "96:2:0.05-0.02,128:2:0.03-0.01,224:3:0.015-0.0002"
 
 
-def _option(*names: str, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="Recipe", **more)
+def _option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Recipe", **settings)
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The network, its initial weights, and the teacher."""
+
+    init: Annotated[
+        str,
+        _option(
+            metavar="imagenet|none|FILE",
+            help="Initial weights: ImageNet weights from torchvision, random weights (none), or a checkpoint.",
+        ),
+    ] = "imagenet"
+    teacher: Annotated[
+        Path | None,
+        _option(
+            metavar="FILE",
+            help="Checkpoint of a ResNet for the same task. Its predictions are learned in addition to the labels.",
+        ),
+    ] = None
+    network: Annotated[
+        str | None,
+        _option(
+            metavar="NAME",
+            help="Train resnet18, resnet34, resnet50 or resnet101 instead of the task's network, to make a teacher.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
 class RecipeOptions:
-    """Image sizes and learning rates, what is learned beside the true labels, and the seed."""
+    """Image sizes and learning rates, the parts of the loss, and the seed."""
 
     stages: Annotated[
         str,
         _option(
-            metavar="SIZE:PASSES:RATE-RATE,…",
-            help="Image sizes in pixels, passes over the data, and between which learning rates each falls.",
+            metavar="SIZE:EPOCHS:RATE-RATE,…",
+            help="Stages of the training: image size in pixels, number of epochs, first and last learning rate.",
         ),
     ] = _STAGES
-    batch: Annotated[int, _option(min=2, help="Images a step.")] = 64
-    average: Annotated[float, _option(min=0, max=1, help="Decay of the weights' moving average, a step.")] = 0.999
-    smoothing: Annotated[float, _option(min=0, max=1, help="Smoothing of the true labels, 0 to 1.")] = 0.05
+    batch: Annotated[int, _option(min=2, help="Images per step.")] = 64
+    average: Annotated[
+        float, _option(min=0, max=1, help="Decay per step of the moving average of the weights, 0 to 1.")
+    ] = 0.999
+    smoothing: Annotated[float, _option(min=0, max=1, help="Label smoothing, 0 to 1.")] = 0.05
     prior: Annotated[
         float,
         _option(
             min=0,
             max=2,
-            help="How much of the labels' log frequency the logits are adjusted by, against calling rare "
-            "labels too rarely; 0 not at all, 1 fully.",
+            help="Logit adjustment for rare labels, which are otherwise predicted too rarely: 0 is off, 1 is the full "
+            "logarithm of the label frequencies.",
         ),
     ] = 0.0
     balanced: Annotated[bool, _option("--balanced", help="Weigh the loss by inverse label frequency.")] = False
-    teacher_weight: Annotated[float, _option(min=0, max=1, help="The teacher's share of the loss, 0 to 1.")] = 0.7
+    teacher_weight: Annotated[
+        float, _option(min=0, max=1, help="Share of the loss for the teacher's predictions, 0 to 1.")
+    ] = 0.7
     feature_weight: Annotated[
         float,
         _option(
             min=0,
             max=10,
-            help="How much the teacher's features, which its last layer answers from, are learned too; 0 not at all.",
+            help="Weight of the loss for the teacher's features, the input of its last layer: 0 is off.",
         ),
     ] = 0.0
-    seed: Annotated[int, _option(min=0, max=2**32 - 1, help="What all chance comes from.")] = 0
+    seed: Annotated[int, _option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0
 
     def recipe(self) -> Recipe:
-        """Return the recipe that was asked for. Raises UsageError."""
+        """Return the recipe. Raises UsageError."""
         from democlass.train.recipe import Recipe, Stage
 
-        asked = {**vars(self), "stages": tuple(Stage.parse(text) for text in self.stages.split(","))}
-        return Recipe(**asked)
+        values = {**vars(self), "stages": tuple(Stage.parse(text) for text in self.stages.split(","))}
+        return Recipe(**values)

@@ -1,13 +1,15 @@
-"""`classify train TASK LABELS`: make a checkpoint from labelled images."""
+"""`classify train TASK LABELS`: train a network on labelled images and write a checkpoint."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,141 +17,157 @@ from democlass.cli import console
 from democlass.cli.expand import expand
 from democlass.cli.interrupt import Interrupted
 from democlass.cli.labels import LabelsOptions
-from democlass.cli.recipe import RecipeOptions
-from democlass.cli.steps import Steps
+from democlass.cli.recipe import NetworkOptions, RecipeOptions
+from democlass.cli.steps import StepProgress
 from democlass.errors import UsageError
+from democlass.settings import DECODE_TIMEOUT
 from democlass.tasks import TASKS
-from democlass.train.places import Places
+from democlass.train.paths import TrainPaths, named_inputs
 
 app = typer.Typer(add_completion=False)
 TaskName = Enum("TaskName", {task.name: task.name for task in TASKS}, type=str)  # type: ignore[misc]
 
-_DATA, _RECIPE, _RUN = "Data", "Recipe", "Run"
+
+def _data_option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Data", **settings)
+
+
+def _run_option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Run", **settings)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The validation data, and what to do with images that can't be read."""
+
+    validation: Annotated[
+        Path | None,
+        _data_option(
+            metavar="FILE",
+            help="Labels file of other images, which select the best epoch and fit the temperature. Images that are "
+            "in both files are counted in a warning. Required.",
+        ),
+    ] = None
+    choose: Annotated[Path | None, typer.Option(metavar="FILE", hidden=True, help="Old name of --validation.")] = None
+    skip_unreadable: Annotated[
+        bool,
+        _data_option(
+            "--skip-unreadable",
+            help="Skip images that can't be read and list them in FILE.skipped.csv. Default: name them and stop "
+            "before the first step.",
+        ),
+    ] = False
+    decode_timeout: Annotated[
+        float,
+        _data_option(
+            metavar="SECONDS",
+            envvar="DEMOCLASS_DECODE_TIMEOUT",
+            help="Time limit for decoding one image. An image that takes longer can't be read.",
+        ),
+    ] = DECODE_TIMEOUT
+
+    def validation_file(self) -> Path:
+        """Return the value of --validation or of its old name. Raises UsageError."""
+        if self.validation is not None and self.choose is not None:
+            raise UsageError("--choose is the old name of --validation: give only one of them")
+        file = self.validation or self.choose
+        if file is None:
+            raise UsageError("missing option --validation FILE: a labels file of images that are not trained on")
+        return file
+
+    def job_fields(self) -> dict[str, Any]:
+        """Return the fields of a TrainJob that these options set."""
+        return {"skip_unreadable": self.skip_unreadable, "decode_timeout": self.decode_timeout}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the training runs, and how its files are written."""
+
+    device: Annotated[str, _run_option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
+    compiled: Annotated[
+        bool, _run_option("--compile", help="Compile the network first. Worth it for long trainings.")
+    ] = False
+    save_every: Annotated[float, _run_option(min=0, metavar="MINUTES", help="Time between two saves of the state.")] = (
+        5.0
+    )
+    float16: Annotated[
+        bool, _run_option("--float16", help="Store kernels in half precision, which halves the file size.")
+    ] = False
+    resume: Annotated[bool, _run_option("--resume", help="Continue from FILE.state.")] = False
+    overwrite: Annotated[bool, _run_option("--overwrite", help="Start again and replace existing files.")] = False
+    quiet: Annotated[bool, _run_option("--quiet", "-q", help="Show no progress.")] = False
+
+    def check(self) -> None:
+        """Raise UsageError if options contradict each other."""
+        if self.resume and self.overwrite:
+            raise UsageError("--overwrite starts again, --resume continues: give only one of them")
+
+    def job_fields(self) -> dict[str, Any]:
+        """Return the fields of a TrainJob that these options set."""
+        names = ("device", "compiled", "float16", "resume", "overwrite")
+        return {**{name: getattr(self, name) for name in names}, "save_minutes": self.save_every}
 
 
 @app.command()
 @expand
 def train(
-    task: Annotated[TaskName, typer.Argument(help="Whose network is trained.")],
-    labels: Annotated[Path, typer.Argument(help="CSV or Parquet: a path and the labels of each image.")],
-    choose: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=_DATA,
-            help="Labels file of other images, to choose the best pass and fit the temperature. Images that "
-            "are in both files are counted in a warning. Required.",
-        ),
-    ],
+    task: Annotated[TaskName, typer.Argument(help="The task whose network is trained.")],
+    labels: Annotated[Path, typer.Argument(help="CSV or Parquet file with the path and the labels of each image.")],
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            rich_help_panel=_RUN,
-            help="The checkpoint; FILE.state beside it is what --resume needs. Required.",
-        ),
+        _run_option("--out", "-o", metavar="FILE", help="Checkpoint to write. FILE.state beside it is for --resume."),
     ],
-    data: LabelsOptions,
-    asked: RecipeOptions,
-    init: Annotated[
-        str,
-        typer.Option(
-            metavar="imagenet|none|FILE",
-            rich_help_panel=_RECIPE,
-            help="Weights to start from: torchvision's of ImageNet, none, or a checkpoint.",
-        ),
-    ] = "imagenet",
-    teacher: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=_RECIPE,
-            help="Checkpoint of a ResNet for the same task, whose answers are learned from too.",
-        ),
-    ] = None,
-    network: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            rich_help_panel=_RECIPE,
-            help="Another ResNet than the task's, as resnet50: to make a teacher.",
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(rich_help_panel=_RUN, help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    compiled: Annotated[
-        bool, typer.Option("--compile", rich_help_panel=_RUN, help="Compile the network first; for long trainings.")
-    ] = False,
-    save_every: Annotated[
-        float, typer.Option(min=0, metavar="MINUTES", rich_help_panel=_RUN, help="How often the state is saved.")
-    ] = 5.0,
-    float16: Annotated[
-        bool, typer.Option("--float16", rich_help_panel=_RUN, help="Store kernels in half precision: half the size.")
-    ] = False,
-    skip_unreadable: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unreadable",
-            rich_help_panel=_DATA,
-            help="Leave out images that can't be read, and list them in FILE.skipped.csv. Default: stop before the "
-            "first step, and name them.",
-        ),
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", rich_help_panel=_RUN, help="Go on from FILE.state.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", rich_help_panel=_RUN, help="Begin again where FILE exists.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=_RUN, help="No progress.")] = False,
+    data: DataOptions,
+    label_options: LabelsOptions,
+    network: NetworkOptions,
+    recipe: RecipeOptions,
+    run: RunOptions,
 ) -> int:
     """Train the network for perceived gender or perceived race on labelled images, and write a checkpoint.
 
-    It learns how annotators perceived faces, no more. Whatever ends it, --resume comes to the same numbers; Ctrl-C
-    and SIGTERM save the state first. Under torchrun it trains on several GPUs.
+    The network learns how annotators perceived faces, nothing else. Resuming reproduces the same result; Ctrl-C and
+    SIGTERM save the state first. Under torchrun it trains on several GPUs.
     """
-    if resume and overwrite:
-        raise UsageError("--overwrite begins again, --resume goes on: give one")
-    chosen = next(each for each in TASKS if each.name == task.value)
-    recipe = asked.recipe()
-    places = Places.of(out)
-    start = None if init in ("imagenet", "none") else Path(init)
-    inputs = {"LABELS": labels, "--choose": choose, "--teacher": teacher, "--init": start}
-    places.check(inputs, resume=resume, overwrite=overwrite)
+    run.check()
+    validation = data.validation_file()
+    job_recipe = recipe.recipe()
+    paths = TrainPaths.resolve(out)
+    inputs = named_inputs(labels, validation, network.teacher, network.init)
+    paths.check(inputs, resume=run.resume, overwrite=run.overwrite)
     try:
-        label_set, other = data.read(labels), data.read(choose)
-        from democlass.train.memory import keep_freed
-        from democlass.train.run import Order, train
+        label_set, validation_set = label_options.read(labels), label_options.read(validation)
+        from democlass.train.job import TrainJob
+        from democlass.train.memory import keep_freed_memory
+        from democlass.train.run import train as run_job  # imports torch, which takes seconds
     except Interrupted:
-        console.complain(places.unsaved(resume=resume))
+        console.complain(paths.interruption_message(resume=run.resume))
         raise
-    keep_freed()
-    order = Order(
-        chosen,
+    keep_freed_memory()
+    job = TrainJob(
+        next(each for each in TASKS if each.name == task.value),
         label_set,
-        other,
-        recipe,
+        validation_set,
+        job_recipe,
         out,
-        init=init,
-        network=network,
-        teacher=teacher,
-        device=device,
-        compiled=compiled,
-        float16=float16,
-        minutes=save_every,
-        resume=resume,
-        overwrite=overwrite,
-        skip_unreadable=skip_unreadable,
-        command=_as_told(sys.argv[1:]),
+        command=_card_command(sys.argv[1:]),
+        **vars(network),
+        **data.job_fields(),
+        **run.job_fields(),
     )
-    with Steps(shown=not quiet) as shown:
-        figures = train(order, shown.advance, shown.tell, shown.note)
-    if figures and not quiet:
-        recalls = ", ".join(f"{label} {share:.1%}" for label, share in figures["recall"].items())
-        console.complain(f"checkpoint  {out}, temperature {figures['temperature']}")
-        console.complain(f"choose      accuracy {figures['accuracy']:.1%} of {figures['n']:,}; {recalls}")
+    with StepProgress(shown=not run.quiet) as progress:
+        metrics = run_job(job, progress.advance, progress.notify, progress.log)
+    if metrics and not run.quiet:
+        _summarise(out, metrics)
     return 0
 
 
-def _as_told(words: list[str]) -> str:
-    """Return the command for the card, paths shortened to names: a card goes out, and its maker's folders stay home."""
-    return shlex.join(["classify", *(re.sub(r"^(--[a-z-]+=)?.*/", r"\1", word) for word in words)])
+def _summarise(out: Path, metrics: Mapping[str, Any]) -> None:
+    recalls = ", ".join(f"{label} {recall:.1%}" for label, recall in metrics["recall"].items())
+    console.complain(f"checkpoint  {out}, temperature {metrics['temperature']}")
+    console.complain(f"validation  accuracy {metrics['accuracy']:.1%} of {metrics['n']:,} images; recall {recalls}")
+
+
+def _card_command(arguments: Sequence[str]) -> str:
+    """Return the command for the card. Paths are shortened to file names: cards are published, private folders not."""
+    return shlex.join(["classify", *(re.sub(r"^(--[a-z-]+=)?.*/", r"\1", each) for each in arguments)])

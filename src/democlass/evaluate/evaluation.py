@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from democlass import __version__
-from democlass.classifier import Classifier
 from democlass.errors import MissingExtraError
 from democlass.evaluate.matching import MatchedPredictions, join_labels, match_predictions
 from democlass.evaluate.predictions import read_results
@@ -16,6 +15,9 @@ from democlass.inputs.labels import LabelSet
 from democlass.output.run_info import now
 from democlass.results import Prediction
 from democlass.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from democlass.classifier import Classifier
 
 
 def evaluate(

@@ -92,18 +92,14 @@ def _check_columns(names: Sequence[str]) -> None:
 
 
 def _read_json(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
-    """Read a JSON array: row by row if it has one row a line, as `classify` writes it, otherwise all at once."""
-    has_row_per_line = stream.readline(16).rstrip(b"\r\n") == b"[" and stream.readline().rstrip().endswith(
-        (b"},", b"}")
-    )
+    """Read JSON with one row per line, as `classify` writes it, row by row; an array in another layout at once."""
+    start = stream.readline(16).strip()
+    has_row_per_line = start == b"[" and stream.readline().rstrip(b",\r\n").endswith(b"}")
     stream.seek(0)
-    if has_row_per_line:
+    if start.startswith(b"[") and not has_row_per_line:
+        yield from (from_document(row, tasks) for row in json.load(stream))
+    else:
         yield from format_.read(stream, tasks)
-        return
-    rows = json.load(stream)
-    if not isinstance(rows, list):
-        raise ValueError("a JSON file of results is an array of rows; for one object per line, use the suffix .jsonl")
-    yield from (from_document(row, tasks) for row in rows)
 
 
 def _check_prediction(prediction: Prediction, tasks: Sequence[Task]) -> None:
@@ -112,6 +108,8 @@ def _check_prediction(prediction: Prediction, tasks: Sequence[Task]) -> None:
         raise ValueError("the path is not text")
     if prediction.error is not None:
         return
+    if len(prediction.faces) != 1:
+        raise ValueError(f"it has {len(prediction.faces)} faces; an evaluation needs one face per image")
     for task in tasks:
         outcome = prediction.outcomes[task.name]
         values = list(outcome.probabilities.values())

@@ -12,9 +12,10 @@ from torch import nn
 from democlass.errors import DemoclassError, DeviceError
 from democlass.networks.checkpoints import Checkpoint
 from democlass.networks.fusion import fuse_if_correct, is_fusible
+from democlass.networks.normalisation import Normaliser
 from democlass.networks.tuning import fold_batch_norms, has_native_support
 from democlass.settings import Precision
-from democlass.tasks import IMAGENET_MEAN, IMAGENET_STD, SIDE, Geometry, Task
+from democlass.tasks import SIDE, Geometry, Task
 
 ACCELERATOR_BATCH = 64
 """Default number of images in a batch on a GPU."""
@@ -95,8 +96,7 @@ class Networks:
         self.warnings: list[str] = []
         self._modules = {task.name: self._optimise(self.checkpoints[task.name].build(task), compiled) for task in tasks}
         self._output_order = {task.name: _output_order(task, self.checkpoints[task.name]) for task in tasks}
-        self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        self._normalise = Normaliser(device)
         self._pass_size = self.batch_size
         if device.type == "cpu" and not has_native_support(device, self._dtype):
             self.warnings.append(
@@ -165,7 +165,7 @@ class Networks:
         return {task.name: torch.cat([result[task.name] for result in results])[:size].cpu() for task in self.tasks}
 
     def _predict_once(self, batch: Batch) -> dict[str, torch.Tensor]:
-        inputs = {geometry: self._normalise(pixels) for geometry, pixels in batch.items()}
+        inputs = {geometry: self._prepare(pixels) for geometry, pixels in batch.items()}
         probabilities = {}
         with _deterministic_cudnn() if self.device.type == "cuda" else nullcontext():
             for task in self.tasks:
@@ -174,11 +174,11 @@ class Networks:
                 probabilities[task.name] = torch.softmax(scaled, dim=1)[:, self._output_order[task.name]]
         return probabilities
 
-    def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         """Copy uint8 N x H x W x 3 to the device. Return it normalised, N x 3 x H x W, channels last."""
         # Only cuda keeps a pinned source until its copy is done. On mps the copy could read later changes.
-        moved = pixels.to(self.device, non_blocking=self.device.type == "cuda").permute(0, 3, 1, 2)
-        return moved.float().div_(255).sub_(self._mean).div_(self._std).to(self._dtype)
+        moved = pixels.to(self.device, non_blocking=self.device.type == "cuda")
+        return self._normalise(moved).to(self._dtype)
 
     def _optimise(self, network: nn.Module, compiled: bool) -> nn.Module:
         fold_batch_norms(network)

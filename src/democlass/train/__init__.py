@@ -1,1 +1,1 @@
-"""Training: from labelled images to a checkpoint that says what it is made of."""
+"""Training: from labelled images to a checkpoint and its card."""

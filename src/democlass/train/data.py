@@ -1,4 +1,4 @@
-"""The labelled images of a training, without those that can't be read."""
+"""The labelled images of a training, and which of them can't be read."""
 
 from __future__ import annotations
 
@@ -13,66 +13,51 @@ from democlass.files import replace_file
 from democlass.inputs.labels import Example, LabelSet
 from democlass.names import raw_bytes
 from democlass.tasks import Task
-from democlass.train.checks import check_labels, count_common, listed
-from democlass.train.reader import Reader
-
-Say = Callable[[str], object]
+from democlass.train.image_reader import ImageReader
+from democlass.train.label_checks import check_labels, format_faults
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """The images of a labels file that have a label for a task, and what is wrong with some, by their place."""
+class LabelledImages:
+    """The images of a labels file that have a label for a task, and the errors of unreadable ones by their index."""
 
     file: Path
-    images: Sequence[Example]
+    examples: Sequence[Example]
     faults: Mapping[int, str]
 
     @property
     def readable(self) -> list[Example]:
         """The images that can be read."""
-        return [image for place, image in enumerate(self.images) if place not in self.faults]
+        return [example for index, example in enumerate(self.examples) if index not in self.faults]
 
     @property
     def unreadable(self) -> list[tuple[str, str]]:
-        """The path of each image that can't be read, and what is wrong with it."""
-        return [(self.images[place].path, fault) for place, fault in self.faults.items()]
+        """Path and error of each image that can't be read."""
+        return [(self.examples[index].path, fault) for index, fault in self.faults.items()]
 
 
-def check_data(train: LabelSet, choose: LabelSet, task: Task, warn: Say) -> None:
-    """Check labels, and that the files have other images, without decoding any. Raises UsageError."""
-    here, there = train.of(task), choose.of(task)
-    check_labels(here, task, train.file, warn, lack="the network can't learn them")
-    check_labels(there, task, choose.file, warn, lack="how right the network is for them is not known")
-    common = count_common(here, there)
-    if common == len(there) and len(here) == len(there):
-        raise UsageError(f"--choose {choose.file} has the images of {train.file}: it must have others, not trained on")
-    if common:
-        warn(
-            f"{common:,} of {len(there):,} images of --choose {choose.file} are in {train.file} too: "
-            "the figures will be too good, and the temperature wrong"
-        )
+def read_images(
+    label_set: LabelSet, task: Task, reader: ImageReader, *, skip_unreadable: bool, warn: Callable[[str], object]
+) -> LabelledImages:
+    """Read all images of a labels file once to find those that can't be read.
 
-
-def read_data(label_set: LabelSet, task: Task, read: Reader, *, skip: bool, warn: Say) -> Labelled:
-    """Read all images of a labels file once; leave out those that can't be read if `skip`.
-
-    Raises UsageError where one can't be read, or where too few labels are left.
+    Raises UsageError if there are any and `skip_unreadable` is False, or if the readable ones have too few labels.
     """
     examples = label_set.of(task)
-    found = Labelled(label_set.file, examples, read.faults(examples))
-    if found.faults:
-        names = listed(found.unreadable, len(found.faults))
-        count = f"{len(found.faults):,} of {len(examples):,} images of {label_set.file}"
-        if not skip:
-            raise UsageError(f"{count} can't be read: {names}. Repair them, or leave them out with --skip-unreadable")
-        warn(f"{count} can't be read and are left out: {names}")
-        check_labels(found.readable, task, label_set.file, warn, lack="all its images are left out")
-    return found
+    images = LabelledImages(label_set.file, examples, reader.find_faults(examples))
+    if images.faults:
+        names = format_faults(images.unreadable, len(images.faults))
+        count = f"{len(images.faults):,} of {len(examples):,} images of {label_set.file}"
+        if not skip_unreadable:
+            raise UsageError(f"{count} can't be read: {names}. Repair them, or skip them with --skip-unreadable")
+        warn(f"{count} can't be read and are skipped: {names}")
+        check_labels(images.readable, task, label_set.file, warn, consequence="all its images are unreadable")
+    return images
 
 
-def list_skipped(path: Path, sets: Sequence[Labelled]) -> None:
-    """Write a CSV of the images left out, with the reason; without any there is no file. Raises WriteError."""
-    entries = [entry for each in sets for entry in each.unreadable]
+def write_skipped(path: Path, sets: Sequence[LabelledImages]) -> None:
+    """Write a CSV of the skipped images and their errors, or delete it if there are none. Raises WriteError."""
+    entries = [entry for images in sets for entry in images.unreadable]
     try:
         if not entries:
             path.unlink(missing_ok=True)

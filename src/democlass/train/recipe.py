@@ -1,18 +1,20 @@
-"""The recipe: everything that decides what a training comes to, and nothing else."""
+"""The recipe: all settings that determine the weights a training produces."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from democlass.errors import UsageError
 
 _NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
 _STAGE = re.compile(rf"([0-9]+):{_NUMBER}:{_NUMBER}-{_NUMBER}", re.IGNORECASE)
-_MOST_PASSES, _MOST_RATE = 1000, 100
+_FORMAT = "each stage is SIZE:EPOCHS:RATE-RATE, for example 224:2.5:0.01-0.0002"
+_MIN_SIZE, _MAX_SIZE, _MAX_EPOCHS, _MAX_RATE = 32, 512, 1000, 100
 
-MOST_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1
 
 _RANGES: Mapping[str, tuple[float, float]] = {
     "batch": (2, 2**20),
@@ -24,46 +26,54 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "teacher_temperature": (0.1, 100),
     "feature_weight": (0, 10),
     "average": (0, 1),
-    "seed": (0, MOST_SEED),
+    "seed": (0, MAX_SEED),
 }
 
 
 @dataclass(frozen=True)
 class Stage:
-    """So many passes over the data at one image size, the learning rate falling as a cosine between two values."""
+    """A number of epochs at one image size (in pixels). The learning rate falls as a cosine to `final_rate`."""
 
     size: int
-    passes: float
+    epochs: float
     rate: float
-    last_rate: float
+    final_rate: float
 
     @classmethod
     def parse(cls, text: str) -> Stage:
-        """Read `SIZE:PASSES:RATE-RATE`, as in 224:2.5:0.01-0.0002. Raises UsageError."""
-        found = _STAGE.fullmatch(text.strip())
+        """Parse `SIZE:EPOCHS:RATE-RATE`, for example 224:2.5:0.01-0.0002. Raises UsageError."""
+        match = _STAGE.fullmatch(text.strip())
         try:
-            size, passes, rate, last_rate = found.groups() if found else ()
-            stage = cls(int(size), float(passes), float(rate), float(last_rate))
+            size, epochs, rate, final_rate = match.groups() if match else ()
+            stage = cls(int(size), float(epochs), float(rate), float(final_rate))
         except ValueError:
-            raise UsageError(f"--stages {text}: each is SIZE:PASSES:RATE-RATE, as in 224:2.5:0.01-0.0002") from None
-        if not (32 <= stage.size <= 512 and 0 < stage.passes <= _MOST_PASSES):
-            raise UsageError(f"--stages {text}: sizes are 32 to 512 pixels, and passes at most {_MOST_PASSES}")
-        if not (0 <= stage.last_rate <= stage.rate <= _MOST_RATE and stage.rate > 0):
-            raise UsageError(f"--stages {text}: rates fall, from at most {_MOST_RATE}, and the first is above 0")
+            raise UsageError(f"--stages {text}: {_FORMAT}") from None
+        if not (_MIN_SIZE <= stage.size <= _MAX_SIZE and 0 < stage.epochs <= _MAX_EPOCHS):
+            raise UsageError(
+                f"--stages {text}: the size must be {_MIN_SIZE} to {_MAX_SIZE} pixels, and the epochs above 0 and at "
+                f"most {_MAX_EPOCHS}"
+            )
+        if not (0 <= stage.final_rate <= stage.rate <= _MAX_RATE and stage.rate > 0):
+            raise UsageError(
+                f"--stages {text}: the first learning rate must be above 0 and at most {_MAX_RATE}, and the second one "
+                "not larger than the first"
+            )
         return stage
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; with the same data, start and machine it comes to the same numbers.
+    """How a network is trained: SGD with Nesterov momentum, and the settings below.
 
-    SGD with Nesterov momentum. `smoothing` is of the true labels. `prior` is how much of the labels' log frequency is
-    added to the logits while training, so that rare labels are not under-called afterwards (Menon et al., "Long-tail
-    learning via logit adjustment", ICLR 2021). `balanced` weighs the loss by inverse frequency instead.
-    `teacher_weight` is the share of the loss that a teacher's soft labels have, at `teacher_temperature` (Hinton et
-    al., "Distilling the knowledge in a neural network", 2015); `feature_weight` is how much the cosine distance from
-    the teacher's features adds. `average` is the decay, a step, of the moving average of the weights that becomes the
-    checkpoint.
+    With the same data, initial weights and machine, a recipe gives the same weights.
+
+    `batch` is the number of images per step, of all processes together. `decay` is the weight decay. `smoothing` is the
+    label smoothing. `prior` is how much of the labels' log frequency is added to the logits during training, so that
+    rare labels are predicted often enough afterwards (Menon et al., "Long-tail learning via logit adjustment", ICLR
+    2021). `balanced` weighs the loss by inverse label frequency instead. `teacher_weight` is the share of the loss for
+    the teacher's probabilities at `teacher_temperature` (Hinton et al., "Distilling the knowledge in a neural network",
+    2015). `feature_weight` is the weight of the cosine distance to the teacher's features. `average` is the decay per
+    step of the exponential moving average of the weights, which becomes the checkpoint.
     """
 
     stages: tuple[Stage, ...]
@@ -80,10 +90,16 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise UsageError where a number is out of its range, or none."""
+        """Raise UsageError if a number is out of its range or NaN."""
         if not self.stages:
-            raise UsageError("--stages has no stage: each is SIZE:PASSES:RATE-RATE, as in 224:2.5:0.01-0.0002")
-        for name, (least, most) in _RANGES.items():
+            raise UsageError(f"--stages needs at least one stage: {_FORMAT}")
+        for name, (minimum, maximum) in _RANGES.items():
             value = getattr(self, name)
-            if not least <= value <= most:  # NaN is in no range
-                raise UsageError(f"--{name.replace('_', '-')} {value}: it is {least} to {most}")
+            if not minimum <= value <= maximum:  # also true for NaN
+                raise UsageError(f"--{name.replace('_', '-')} {value}: it must be {minimum} to {maximum}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values, for the checkpoint's card."""
+        values = asdict(self)
+        values["stages"] = [list(asdict(stage).values()) for stage in self.stages]
+        return values

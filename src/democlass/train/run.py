@@ -1,47 +1,48 @@
-"""A training from beginning to end."""
+"""Run a training job from beginning to end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from democlass.networks.networks import pick_device
-from democlass.train.order import Order as Order
-from democlass.train.reader import Reader
+from democlass.train.callbacks import Callbacks, OnMessage, OnStep, ignore
+from democlass.train.image_reader import ImageReader
+from democlass.train.job import TrainJob as TrainJob
+from democlass.train.process_group import ProcessGroup, join_process_group
 from democlass.train.session import Session
-from democlass.train.together import group
-from democlass.train.trainer import Progress
-
-Watch = Callable[[Progress], object]
-Say = Callable[[str], object]
 
 
-def _ignore(_: object) -> None:
-    pass
+def train(
+    job: TrainJob, on_step: OnStep = ignore, notify: OnMessage = ignore, log: OnMessage = ignore
+) -> dict[str, Any]:
+    """Run a job; return the validation metrics that the checkpoint's card holds.
 
-
-def train(order: Order, watch: Watch = _ignore, say: Say = _ignore, note: Say = _ignore) -> dict[str, Any]:
-    """Do an order; return the figures on the choose data that the checkpoint's card holds.
-
-    `say` gets what a person must know, `note` what is being done, `watch` every step; of several processes only the
-    first calls them, and has figures to return. Whatever ends this between two steps, the state is saved first.
-    Raises UsageError, OutputError, CheckpointError, WriteError, DemoclassError.
+    `on_step` is called after each step, `notify` with messages that a user must see, `log` with messages about the
+    progress. Of several processes, only the first one calls them and returns metrics. If the training fails or is
+    interrupted between two steps, the state is saved first. Raises UsageError, OutputError, CheckpointError,
+    WriteError, DemoclassError.
     """
-    order.check()
+    job.check()
+    callbacks = Callbacks(on_step, notify, log)
     session: Session | None = None
     try:
-        with group(pick_device(order.device)) as (share, device), Reader(order.task.geometry, share) as read:
-            session = Session(order, share, device, read)
-            if share.rank == 0:
-                session.say, session.note, session.watch = say, note, watch
-            return _train(session)
+        with (
+            join_process_group(pick_device(job.device)) as (group, device),
+            _lock(job, group, callbacks),
+            ImageReader(job.task.geometry, group, decode_timeout=job.decode_timeout) as reader,
+        ):
+            session = Session(job, group, device, reader, callbacks if group.is_first else Callbacks())
+            return _run(session)
     except BaseException as error:
-        if session is None and not isinstance(error, Exception):
-            say(order.places.unsaved(resume=order.resume))
+        is_interruption = not isinstance(error, Exception)
+        if session is None and is_interruption:
+            notify(job.paths.interruption_message(resume=job.resume))
         raise
 
 
-def _train(session: Session) -> dict[str, Any]:
+def _run(session: Session) -> dict[str, Any]:
     try:
         session.prepare()
         session.run()
@@ -49,3 +50,13 @@ def _train(session: Session) -> dict[str, Any]:
     except BaseException as error:
         session.rescue(error)
         raise
+
+
+@contextmanager
+def _lock(job: TrainJob, group: ProcessGroup, callbacks: Callbacks) -> Iterator[None]:
+    """Hold the lock of the checkpoint in the first process, which is the one that writes files."""
+    if not group.is_first:
+        yield
+        return
+    with job.paths.lock(callbacks.warn):
+        yield

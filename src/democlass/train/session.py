@@ -1,11 +1,7 @@
-"""A training in this process: data, teacher, steps, temperature, checkpoint; and its state, saved on the way."""
+"""A training session in one process: load the data, train, fit the temperature, and write the checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timezone
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -13,214 +9,176 @@ from torch import nn
 
 from democlass.errors import WriteError
 from democlass.networks.checkpoint_files import save
-from democlass.train.calibrate import fit_temperature
-from democlass.train.data import Labelled, check_data, list_skipped, read_data
-from democlass.train.feed import Feed, check_batch
-from democlass.train.judge import Verdict, logits_of, targets_of
-from democlass.train.order import Order, described
-from democlass.train.reader import Reader
-from democlass.train.signals import deferred
-from democlass.train.start import start
-from democlass.train.state import State
-from democlass.train.teacher import Teacher, Teaching
-from democlass.train.together import Share
-from democlass.train.trainer import Progress, Trainer
+from democlass.train.calibration import fit_temperature
+from democlass.train.callbacks import Callbacks
+from democlass.train.card import make_card
+from democlass.train.data import LabelledImages, read_images, write_skipped
+from democlass.train.data_loader import TrainLoader, check_batch_size
+from democlass.train.image_reader import ImageReader
+from democlass.train.initialisation import initialise_network
+from democlass.train.job import TrainJob
+from democlass.train.label_checks import check_label_sets
+from democlass.train.process_group import ProcessGroup
+from democlass.train.saver import StateSaver
+from democlass.train.signals import defer_signals
+from democlass.train.state import TrainState
+from democlass.train.teacher import Teacher, TeacherOutputs
+from democlass.train.trainer import Trainer
+from democlass.train.validation import ValidationResult, Validator
 
-_COPIES = 4  # of the weights in a state: the network, its average, the best one, the momentum
-
-
-def _ignore(_: object) -> None:
-    pass
+_WEIGHT_COPIES = 4  # in a state: the network, its average, the best average, the momentum
 
 
 class Session:
-    """One process's part of an order: `prepare`, `run` and `finish`; `rescue` where an exception ends it before."""
+    """One process's part of a job: call `prepare`, `run` and `finish`, and `rescue` if one of them raises."""
 
-    def __init__(self, order: Order, share: Share, device: torch.device, read: Reader) -> None:
-        self.say: Callable[[str], object] = _ignore
-        self.note: Callable[[str], object] = _ignore
-        self.watch: Callable[[Progress], object] = _ignore
-        self._order, self._share, self._device, self._read = order, share, device, read
-        self._places = order.places
+    def __init__(
+        self, job: TrainJob, group: ProcessGroup, device: torch.device, reader: ImageReader, callbacks: Callbacks
+    ) -> None:
+        self._job, self._group, self._device, self._reader = job, group, device, reader
+        self._paths, self._callbacks = job.paths, callbacks
         self._trainer: Trainer | None = None
-        self._saved_step = 0
+        self._saver: StateSaver | None = None
         self._is_finished = False
 
     def prepare(self) -> None:
-        """Check and read the data, ask the teacher, build the network or restore it.
+        """Check and read the data, run the teacher, and build the network or restore it.
 
         Raises UsageError, OutputError, CheckpointError, WriteError.
         """
-        order, share = self._order, self._share
-        task, recipe = order.task, order.recipe
-        check_batch(order.label_set.of(task), recipe.batch, share)
-        teacher = None if order.teacher is None else Teacher(order.teacher, task, self._warn)
-        self._made_by = order.made_by(None if teacher is None else teacher.sha256)
-        state = State.load(self._places.state, self._made_by) if order.resume else None
+        job, warn = self._job, self._callbacks.warn
+        check_batch_size(job.labels.of(job.task), job.recipe.batch, self._group)
+        teacher = None if job.teacher is None else Teacher(job.teacher, job.task, warn)
+        fingerprint = job.fingerprint(None if teacher is None else teacher.sha256)
+        state = TrainState.load(self._paths.state, fingerprint) if job.resume else None
         if state is None:
-            check_data(order.label_set, order.choose, task, self._warn)
-        torch.manual_seed(recipe.seed)  # what does not come from a checkpoint begins at random
-        network = start(task, order.network, "none" if state else order.init)
-        self._require_room(network)
-        self._train_data, self._choose_data = self._data(state)
-        feed = Feed(self._train_data.readable, task, recipe.batch, recipe.seed, share, self._read)
-        taught = None if teacher is None else self._ask(teacher)
-        trainer = Trainer(
-            network,
-            task,
-            recipe,
-            feed,
-            self._choose_data.readable,
-            self._read,
-            device=self._device,
-            share=share,
-            teaching=taught,
-            compiled=order.compiled,
-        )
+            check_label_sets(job.labels, job.validation, job.task, warn)
+        torch.manual_seed(job.recipe.seed)  # for the weights that are initialised at random
+        network = initialise_network(job.task, job.network, "none" if state else job.init)
+        self._require_disk_space(network)
+        self._train_images, self._validation_images = self._read_images(state)
+        trainer = self._build_trainer(network, teacher)
+        saver = StateSaver(trainer, self._paths, fingerprint, self._train_images, self._validation_images)
         if state is not None:
-            trainer.restore(state)
-            self._trainer, self._saved_step = trainer, trainer.step
-            if state.processes != share.world:
-                self._warn(f"begun with {state.processes} processes, continued with {share.world}: numbers will differ")
-            self.note(f"going on at step {trainer.step:,} of {len(trainer.sizes):,}")
-        elif share.rank == 0:
-            self._places.state.unlink(missing_ok=True)
-            list_skipped(self._places.skipped, (self._train_data, self._choose_data))
-        self._trainer = trainer
+            self._restore(trainer, saver, state)
+        elif self._group.is_first:
+            self._paths.state.unlink(missing_ok=True)
+            write_skipped(self._paths.skipped, (self._train_images, self._validation_images))
+        self._trainer, self._saver = trainer, saver
 
     def run(self) -> None:
-        """Do the steps that are left."""
-        assert self._trainer is not None
-        self._trainer.run(self._save, self._order.minutes * 60, self.watch)
+        """Run the remaining steps."""
+        assert self._trainer is not None and self._saver is not None
+        self._trainer.run(self._saver.save, self._job.save_minutes * 60, self._callbacks.on_step)
 
     def finish(self) -> dict[str, Any]:
-        """Fit the temperature, write the checkpoint, and delete the state; return the figures.
+        """Fit the temperature, write the checkpoint, and delete the state. Return the validation metrics.
 
-        Only the first process does, and has figures. Raises WriteError.
+        Only the first process does this; the others return an empty dict. Raises WriteError.
         """
-        if self._share.rank:
+        if not self._group.is_first:
             return {}
-        order, trainer = self._order, self._trainer
-        assert trainer is not None and trainer.best is not None
-        if self._saved_step < trainer.step:
-            self._try_to_save()
-        best: nn.Module = trainer.average.module
-        best.load_state_dict(trainer.best)
-        targets = targets_of(trainer.choose, order.task)
-        logits = logits_of(best, trainer.choose, self._device, self._read)
-        figures = Verdict.of(order.task, logits, targets).figures()
-        temperature = round(fit_temperature(logits, targets), 4)
-        with deferred():
+        trainer, saver = self._trainer, self._saver
+        assert trainer is not None and trainer.best is not None and saver is not None
+        if saver.has_new_steps:
+            saver.try_to_save(self._callbacks.warn)
+        network: nn.Module = trainer.average.module
+        network.load_state_dict(trainer.best)
+        logits, result = trainer.validator.validate(network)
+        temperature = round(fit_temperature(logits, trainer.validator.targets), 4)
+        with defer_signals():
             try:
-                save(
-                    self._places.out,
-                    best.state_dict(),
-                    labels=order.task.labels,
-                    temperature=temperature,
-                    card=self._card(figures),
-                    float16=order.float16,
-                )
+                self._write_checkpoint(network, temperature, result)
             except WriteError as error:
-                raise self._with_advice(error) from None
+                raise saver.with_advice(error) from None
             self._is_finished = True
-            self._places.state.unlink(missing_ok=True)
-            if order.teacher is not None:
-                self._places.teaching.unlink(missing_ok=True)
-        return {**figures, "temperature": temperature}
+            self._paths.state.unlink(missing_ok=True)
+            if self._job.teacher is not None:
+                self._paths.teacher_outputs.unlink(missing_ok=True)
+        return {**result.to_dict(), "temperature": temperature}
 
     def rescue(self, error: BaseException) -> None:
-        """Save the steps that are done, and say so; where the error is an interruption, always say what is saved."""
-        if self._share.rank or self._is_finished or isinstance(error, WriteError):
+        """Save the steps that are done and notify the user. An interruption always says what is saved."""
+        if not self._group.is_first or self._is_finished or isinstance(error, WriteError):
             return
-        interrupted = not isinstance(error, Exception)
-        trainer = self._trainer
-        is_new = trainer is not None and trainer.is_consistent and trainer.step > self._saved_step
-        if is_new and not self._try_to_save():
+        is_interruption = not isinstance(error, Exception)
+        saver, callbacks = self._saver, self._callbacks
+        has_new_steps = saver is not None and saver.has_new_steps
+        if saver is not None and has_new_steps and not saver.try_to_save(callbacks.warn):
             return
-        if is_new or (interrupted and self._saved_step):
-            self.say(f"{'interrupted: ' if interrupted else ''}{self._resumable()}")
-        elif interrupted:
-            self.say(self._places.unsaved(resume=self._order.resume))
+        if saver is not None and (has_new_steps or (is_interruption and saver.saved_step)):
+            callbacks.notify(f"{'interrupted: ' if is_interruption else ''}{saver.describe()}")
+        elif is_interruption:
+            callbacks.notify(self._paths.interruption_message(resume=self._job.resume))
 
-    def _data(self, state: State | None) -> tuple[Labelled, Labelled]:
-        """Return the images to train on and to choose by; at the beginning each is read once."""
-        order = self._order
-        sets = (order.label_set, order.choose)
+    def _read_images(self, state: TrainState | None) -> tuple[LabelledImages, LabelledImages]:
+        """Return the training and the validation images. A new training reads each of them once."""
+        job = self._job
+        sets = (job.labels, job.validation)
         if state is not None:
-            faults = (state.faults, state.choose_faults)
-            one, two = (Labelled(t.file, t.of(order.task), f) for t, f in zip(sets, faults, strict=True))
-            return one, two
-        count = sum(len(label_set.of(order.task)) for label_set in sets)
-        self.note(f"reading {count:,} images once, to find those that can't be read")
-        one, two = (
-            read_data(label_set, order.task, self._read, skip=order.skip_unreadable, warn=self._warn)
-            for label_set in sets
+            faults = (state.faults, state.validation_faults)
+            train, validation = (
+                LabelledImages(each.file, each.of(job.task), fault) for each, fault in zip(sets, faults, strict=True)
+            )
+            return train, validation
+        count = sum(len(label_set.of(job.task)) for label_set in sets)
+        self._callbacks.log(f"reading all {count:,} images once to find unreadable ones")
+        train, validation = (
+            read_images(each, job.task, self._reader, skip_unreadable=job.skip_unreadable, warn=self._callbacks.warn)
+            for each in sets
         )
-        return one, two
+        return train, validation
 
-    def _ask(self, teacher: Teacher) -> Teaching:
-        return teacher.teach(
-            self._train_data.readable,
+    def _build_trainer(self, network: nn.Module, teacher: Teacher | None) -> Trainer:
+        job, recipe = self._job, self._job.recipe
+        examples = self._train_images.readable
+        return Trainer(
+            network,
+            recipe,
+            TrainLoader(examples, job.task, recipe.batch, recipe.seed, self._group, self._reader),
+            Validator(self._validation_images.readable, job.task, self._device, self._reader),
+            device=self._device,
+            group=self._group,
+            teacher=None if teacher is None else self._run_teacher(teacher),
+            compiled=job.compiled,
+        )
+
+    def _run_teacher(self, teacher: Teacher) -> TeacherOutputs:
+        return teacher.load_or_compute_outputs(
+            self._train_images.readable,
             self._device,
-            self._share,
-            self._read,
-            self._places,
-            note=self.note,
-            overwrite=self._order.overwrite,
+            self._group,
+            self._reader,
+            self._paths,
+            log=self._callbacks.log,
+            overwrite=self._job.overwrite,
         )
 
-    def _warn(self, text: str) -> None:
-        self.say(f"warning: {text}")
+    def _restore(self, trainer: Trainer, saver: StateSaver, state: TrainState) -> None:
+        trainer.restore(state)
+        saver.saved_step = trainer.step
+        if state.world_size != self._group.world_size:
+            self._callbacks.warn(
+                f"started with {state.world_size} processes, resumed with {self._group.world_size}: "
+                "the result will differ"
+            )
+        self._callbacks.log(f"resuming at step {trainer.step:,} of {len(trainer.schedule):,}")
 
-    def _require_room(self, network: nn.Module) -> None:
-        """Raise OutputError where the disk has no room for a state beside the one before."""
-        weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
-        there = self._places.state.stat().st_size if self._order.resume else 0
-        self._places.require_room(2 * _COPIES * weights - there, "the state of the training")
+    def _require_disk_space(self, network: nn.Module) -> None:
+        """Raise OutputError if the disk has no space for a new state beside the previous one."""
+        size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
+        existing = self._paths.state.stat().st_size if self._job.resume else 0
+        self._paths.require_disk_space(2 * _WEIGHT_COPIES * size - existing, "the state of the training")
 
-    def _save(self) -> None:
-        """Save the state. Raises WriteError; the state before is then kept."""
-        assert self._trainer is not None
-        faults, choose_faults = dict(self._train_data.faults), dict(self._choose_data.faults)
-        with deferred():
-            try:
-                state = self._trainer.state(self._made_by)
-                replace(state, faults=faults, choose_faults=choose_faults).save(self._places.state)
-            except WriteError as error:
-                raise self._with_advice(error) from None
-            self._saved_step = self._trainer.step
-
-    def _try_to_save(self) -> bool:
-        try:
-            self._save()
-        except WriteError as error:
-            self._warn(str(error))
-            return False
-        return True
-
-    def _with_advice(self, error: WriteError) -> WriteError:
-        return WriteError(f"{error}. {self._resumable()}")
-
-    def _resumable(self) -> str:
-        assert self._trainer is not None
-        if not self._saved_step:
-            return "No step is saved"
-        steps = f"step {self._saved_step:,} of {len(self._trainer.sizes):,}"
-        return f"{self._places.state} is saved at {steps}; --resume goes on from there"
-
-    def _card(self, figures: dict[str, Any]) -> dict[str, Any]:
-        order, trainer = self._order, self._trainer
+    def _write_checkpoint(self, network: nn.Module, temperature: float, result: ValidationResult) -> None:
+        job, trainer = self._job, self._trainer
         assert trainer is not None
-        skipped = len(self._train_data.faults) + len(self._choose_data.faults)
-        return {
-            "task": order.task.title,
-            "data": f"{order.label_set.file.name}: {len(trainer.feed.examples):,} images",
-            "chosen on": f"{order.choose.file.name}: {figures['n']:,} images",
-            **({"left out": f"{skipped:,} images that can't be read"} if skipped else {}),
-            "date": datetime.now(timezone.utc).date().isoformat(),
-            "command": order.command,
-            "recipe": described(order.recipe),
-            "versions": {"democlass": version("democlass"), "torch": str(torch.__version__)},
-            "history": trainer.history,
-            "choose": figures,
-        }
+        skipped = len(self._train_images.faults) + len(self._validation_images.faults)
+        save(
+            self._paths.out,
+            network.state_dict(),
+            labels=job.task.labels,
+            temperature=temperature,
+            card=make_card(job, result, trainer.history, images=len(trainer.loader.examples), skipped=skipped),
+            float16=job.float16,
+        )

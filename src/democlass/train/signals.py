@@ -1,4 +1,4 @@
-"""Signals that wait until a piece of work is complete."""
+"""Delay SIGINT and SIGTERM until a block of code is complete."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
-_NUMBERS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def deferred() -> Generator[list[int]]:
-    """Let the block finish before SIGINT or SIGTERM are handled; a second signal ends the process at once.
+def defer_signals() -> Generator[list[int]]:
+    """Let the block finish before SIGINT or SIGTERM is handled. A second signal ends the process at once.
 
-    Yields the numbers of the signals that wait, which their handlers get after the block. Where a signal has no
-    handler in Python, nothing changes for it. Other threads than the main one are never interrupted by a handler.
+    Yields the numbers of the pending signals. After the block, the original handler of the first one is called.
+    Signals without a Python handler are not affected. Outside the main thread this does nothing, because Python calls
+    signal handlers only in the main thread.
     """
-    waiting: list[int] = []
+    pending: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield waiting
+        yield pending
         return
     handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
-    for number in _NUMBERS:
+    for number in _SIGNALS:
         handler = signal.getsignal(number)
         if callable(handler):
             handlers[number] = handler
 
-    def wait(number: int, _: FrameType | None) -> None:
-        waiting.append(number)
+    def remember(number: int, _: FrameType | None) -> None:
+        pending.append(number)
         for each in handlers:
             signal.signal(each, signal.SIG_DFL)
 
     for number in handlers:
-        signal.signal(number, wait)
+        signal.signal(number, remember)
     try:
-        yield waiting
+        yield pending
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if waiting:
-            handlers[waiting[0]](waiting[0], None)
+        if pending:
+            handlers[pending[0]](pending[0], None)

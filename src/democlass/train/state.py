@@ -1,4 +1,4 @@
-"""The state of a training: all that it needs to go on after a kill -9 and come to the same numbers."""
+"""The state of a training: everything needed to resume it and get the same weights."""
 
 from __future__ import annotations
 
@@ -10,19 +10,33 @@ from democlass.errors import OutputError
 from democlass.train.saving import load_tensors, save_tensors
 
 _VERSION = 2
-"""Of the file. Version 1, of democlass 0.1.0, says too little of the data it was made from, and is not resumed."""
+"""Version of the file format. Version 1 (democlass 0.1.0) does not identify its data, so it can't be resumed safely."""
+
+_FILE_KEYS = {
+    "fingerprint": "made_by",
+    "feature_projection": "guess",
+    "validation_faults": "choose_faults",
+    "world_size": "processes",
+}
+"""Keys of the file that differ from the names of the fields."""
+
+_OPTION_NAMES = {"choose": "validation"}
+"""Keys of the fingerprint that differ from the names that users know."""
+
+_MAX_SHOWN = 12
 
 
 @dataclass
-class State:
-    """`made_by` says what must be the same on resuming; `network`, `average`, `optimizer` are state_dicts.
+class TrainState:
+    """The state of a training after `step` steps.
 
-    `best` is the average that did best so far on the choose data, with its `best_score`; `history` are figures.
-    `guess` is the layer that guesses a teacher's features, where there is one. `faults` and `choose_faults` say what
-    is wrong with the images that could not be read, by their place in the labels files. `processes` trained together.
+    `fingerprint` is what must be the same when resuming. `network`, `average` and `optimizer` are state_dicts; so is
+    `feature_projection`, which is empty without a teacher's features. `best` is the average with the best validation
+    score so far, `best_score`. `history` lists the validation results. `faults` and `validation_faults` are the errors
+    of unreadable images, by their index in the labels files. `world_size` is the number of processes.
     """
 
-    made_by: dict[str, Any]
+    fingerprint: dict[str, Any]
     step: int
     network: dict[str, Any]
     average: dict[str, Any]
@@ -30,39 +44,47 @@ class State:
     best: dict[str, Any] | None
     best_score: float
     history: list[dict[str, Any]]
-    guess: dict[str, Any] = field(default_factory=dict)
+    feature_projection: dict[str, Any] = field(default_factory=dict)
     faults: dict[int, str] = field(default_factory=dict)
-    choose_faults: dict[int, str] = field(default_factory=dict)
-    processes: int = 1
+    validation_faults: dict[int, str] = field(default_factory=dict)
+    world_size: int = 1
 
     def save(self, path: Path) -> None:
-        """Put it in the place of an earlier state, whole or not at all. Raises WriteError."""
-        save_tensors(path, {"version": _VERSION, **vars(self)})
+        """Replace an earlier state, completely or not at all. Raises WriteError."""
+        content = {_FILE_KEYS.get(name, name): value for name, value in vars(self).items()}
+        save_tensors(path, {"version": _VERSION, **content})
 
     @classmethod
-    def load(cls, path: Path, made_by: dict[str, Any]) -> State:
-        """Read a state. Raises OutputError where it is none, or of another training than `made_by`."""
+    def load(cls, path: Path, fingerprint: dict[str, Any]) -> TrainState:
+        """Load a state. Raises OutputError if it is damaged or belongs to a training with another fingerprint."""
+        fields = {key: name for name, key in _FILE_KEYS.items()}
         try:
             content = load_tensors(path)
             version = content.pop("version", 1)
-            state = cls(**content) if version == _VERSION else None
+            state = (
+                cls(**{fields.get(key, key): value for key, value in content.items()}) if version == _VERSION else None
+            )
         except FileNotFoundError:
-            raise OutputError(f"nothing to resume: there is no {path}") from None
+            raise OutputError(f"nothing to resume: {path} does not exist") from None
         except (TypeError, ValueError):
-            raise OutputError(f"{path} is no state of a training: --overwrite begins again") from None
+            raise OutputError(f"{path} is not the state of a training: use --overwrite to start again") from None
         if state is None:
             raise OutputError(
-                f"{path} is of another version of democlass: finish it with that version, or begin again with "
-                "--overwrite"
+                f"{path} was written by another version of democlass: resume it with that version, or use --overwrite "
+                "to start again"
             )
-        other = [name for name in made_by if state.made_by.get(name) != made_by[name]]
-        if other:
-            told = "; ".join(
-                f"{name}: {_shown(state.made_by.get(name))} then, {_shown(made_by[name])} now" for name in other
-            )
-            raise OutputError(f"{path} is of another training ({told})")
+        state._check_fingerprint(path, fingerprint)
         return state
 
+    def _check_fingerprint(self, path: Path, fingerprint: dict[str, Any]) -> None:
+        differences = [
+            f"{_OPTION_NAMES.get(name, name)}: {_shorten(self.fingerprint.get(name))} before, {_shorten(value)} now"
+            for name, value in fingerprint.items()
+            if self.fingerprint.get(name) != value
+        ]
+        if differences:
+            raise OutputError(f"{path} belongs to another training ({'; '.join(differences)})")
 
-def _shown(value: Any) -> Any:
-    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 12 else value
+
+def _shorten(value: Any) -> Any:
+    return f"{value[:_MAX_SHOWN]}…" if isinstance(value, str) and len(value) > _MAX_SHOWN else value

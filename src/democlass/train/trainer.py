@@ -1,113 +1,121 @@
-"""The trainer: steps, the moving average, the state that is saved, the network that did best."""
+"""The trainer: runs the steps of a recipe, averages the weights, validates, and keeps the best network."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from democlass.errors import DemoclassError
-from democlass.inputs.labels import Example
+from democlass.networks.normalisation import Normaliser
 from democlass.networks.tuning import has_native_support
-from democlass.tasks import Task
-from democlass.train.feed import Feed
-from democlass.train.judge import Verdict, logits_of, targets_of
-from democlass.train.lesson import Lesson, Pupil
-from democlass.train.reader import Reader
+from democlass.train.augmentation import jitter_colours
+from democlass.train.averaging import make_moving_average
+from democlass.train.data_loader import Batch, TrainLoader
+from democlass.train.objective import Objective, StudentNetwork
+from democlass.train.process_group import ProcessGroup, wrap_distributed
 from democlass.train.recipe import Recipe
-from democlass.train.signals import deferred
-from democlass.train.state import State
-from democlass.train.teacher import Teaching
-from democlass.train.together import Share, joined
-from democlass.train.views import normalised, recoloured
+from democlass.train.schedule import Schedule
+from democlass.train.signals import defer_signals
+from democlass.train.state import TrainState
+from democlass.train.teacher import TeacherOutputs
+from democlass.train.validation import Validator
 
-_LEAST_OF_A_PASS = 0.5  # a judgement is made at the end of each stage, and of each pass that leaves as much to do
+_LOSS_DECAY = 0.98  # of the moving average of the loss that is displayed
+_HISTORY_KEYS = ("step", "size", "accuracy", "macro_recall")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is: steps done and in all, the image size, the loss (a moving mean), and what was judged."""
+    """The progress of a training after a step.
+
+    `size` is the image size in pixels, `loss` a moving average. `validation` is the result of a validation as a dict,
+    if there was one after this step.
+    """
 
     step: int
     steps: int
     size: int
     loss: float
-    judged: dict[str, Any] | None = None
+    validation: dict[str, Any] | None = None
 
 
 class Trainer:
-    """Trains one network by a recipe. `run` goes on from wherever the state stands.
+    """Trains one network by a recipe. `run` continues after the current `step`.
 
-    `is_consistent` is False inside a step, and after one that failed: there is then nothing that may be saved.
+    `is_consistent` is False during a step and after a failed one: the state must not be saved then.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        task: Task,
         recipe: Recipe,
-        feed: Feed,
-        choose: Sequence[Example],
-        read: Reader,
+        loader: TrainLoader,
+        validator: Validator,
         *,
         device: torch.device,
-        share: Share,
-        teaching: Teaching | None = None,
+        group: ProcessGroup,
+        teacher: TeacherOutputs | None = None,
         compiled: bool = False,
     ) -> None:
-        self.task, self.recipe, self.feed, self.choose = task, recipe, feed, choose
-        self._device, self._share, self._read = device, share, read
+        self.loader, self.validator = loader, validator
+        self._recipe, self._device, self._group = recipe, device, group
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(self.network, multi_avg_fn=moving(recipe.average), use_buffers=True)
-        self._lesson = Lesson(recipe, feed.frequencies, teaching, device)
-        self._pupil = self._lesson.pupil(self.network)
+        self.average = AveragedModel(self.network, multi_avg_fn=make_moving_average(recipe.average), use_buffers=True)
+        self._objective = Objective(recipe, loader.label_frequencies, teacher, device)
+        self._student = self._objective.wrap(self.network)
         self._optimizer = torch.optim.SGD(
-            _decayed_apart(self._pupil, recipe.decay), lr=0.0, momentum=recipe.momentum, nesterov=True
+            _group_parameters(self._student, recipe.decay), lr=0.0, momentum=recipe.momentum, nesterov=True
         )
         if compiled:
-            self._pupil.compile()
-        self._learner = joined(self._pupil, share, device)
-        self.sizes, self.rates, self._judgements = _schedule(recipe, feed.steps_a_pass)
+            self._student.compile()
+        self._module = wrap_distributed(self._student, group, device)
+        self._normalise = Normaliser(device)
+        self.schedule = Schedule.from_recipe(recipe, loader.steps_per_epoch)
         self.step, self.loss = 0, math.nan
         self.best: dict[str, Any] | None = None
         self.best_score = -1.0
         self.history: list[dict[str, Any]] = []
         self.is_consistent = True
 
-    def run(self, keep: Callable[[], object], every: float, watch: Callable[[Progress], object]) -> None:
-        """Train to the end of the recipe; `keep` is called whenever `every` seconds have gone by.
+    def run(self, save: Callable[[], object], save_seconds: float, on_step: Callable[[Progress], object]) -> None:
+        """Train to the end of the recipe. `save` is called whenever `save_seconds` have passed since the last save.
 
-        Signals wait for the end of a step. Several processes end after the same step. Raises DemoclassError where the
-        loss is no number, UsageError where an image can't be read any more.
+        Signals are handled at the end of a step; several processes end after the same step. Raises DemoclassError if
+        the loss is not finite, UsageError if an image can't be read any more.
         """
-        saved = time.monotonic()
-        together: AbstractContextManager[list[int]] = deferred() if self._share.world > 1 else nullcontext([])
-        with together as waiting:
+        last_save = time.monotonic()
+        # The other processes must learn of a signal before its handler ends this one: see _run_step.
+        defer_all: AbstractContextManager[list[int]] = (
+            defer_signals() if self._group.world_size > 1 else nullcontext([])
+        )
+        with defer_all as pending:
             if self.step and not (self.history and self.history[-1]["step"] == self.step):
-                self._judge_if_due(watch)  # the last run was interrupted before it came to this
-            with closing(self.feed.batches(self.sizes, self.step)) as batches:
+                self._validate_if_due(on_step)  # the earlier run was interrupted before or during this validation
+            with closing(self.loader.batches(self.schedule.sizes, self.step)) as batches:
                 for batch in batches:
-                    with deferred() as now_waiting:
-                        must_end = self._do_step(batch, waiting, now_waiting)
-                    if not self._judge_if_due(watch):
-                        watch(self._progress())
+                    with defer_signals() as pending_in_step:
+                        must_end = self._run_step(batch, pending, pending_in_step)
+                    if not self._validate_if_due(on_step):
+                        on_step(self._progress())
                     if must_end:
-                        raise DemoclassError("another process of this training was told to end")
-                    if self._share.rank == 0 and time.monotonic() - saved >= every:
-                        keep()
-                        saved = time.monotonic()
+                        raise DemoclassError("another process of this training was interrupted")
+                    if self._group.is_first and time.monotonic() - last_save >= save_seconds:
+                        save()
+                        last_save = time.monotonic()
 
-    def state(self, made_by: dict[str, Any]) -> State:
-        """Return the whole state."""
-        return State(
-            made_by,
+    def state(self, fingerprint: dict[str, Any]) -> TrainState:
+        """Return the state, without the faults of the data."""
+        student = self._student
+        return TrainState(
+            fingerprint,
             self.step,
             self.network.state_dict(),
             self.average.state_dict(),
@@ -115,43 +123,44 @@ class Trainer:
             self.best,
             self.best_score,
             self.history,
-            self._pupil.guess.state_dict() if isinstance(self._pupil, Pupil) else {},
-            processes=self._share.world,
+            student.projection.state_dict() if isinstance(student, StudentNetwork) else {},
+            world_size=self._group.world_size,
         )
 
-    def restore(self, state: State) -> None:
-        """Go on where a saved state stood."""
+    def restore(self, state: TrainState) -> None:
+        """Continue from a saved state."""
         self.network.load_state_dict(state.network)
-        if isinstance(self._pupil, Pupil):
-            self._pupil.guess.load_state_dict(state.guess)
+        if isinstance(self._student, StudentNetwork):
+            self._student.projection.load_state_dict(state.feature_projection)
         self.average.load_state_dict(state.average)
         self._optimizer.load_state_dict(state.optimizer)
         self.step, self.best, self.best_score, self.history = state.step, state.best, state.best_score, state.history
 
-    def _do_step(self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], *waiting: list[int]) -> bool:
-        """Do one step; return whether signals are `waiting`, in any process."""
+    def _run_step(self, batch: Batch, *pending: list[int]) -> bool:
+        """Train on one batch. Return whether any process has pending signals."""
         self.is_consistent = False
-        loss = self._learn(*batch)
-        broken, must_end = self._share.any(not math.isfinite(loss), any(waiting))
-        if broken:
+        loss = self._train_on(batch)
+        is_broken, must_end = self._group.any(not math.isfinite(loss), any(pending))
+        if is_broken:
             raise DemoclassError(
-                f"the loss is no number after step {self.step + 1:,}: begin again with lower rates in --stages"
+                f"the loss is not finite after step {self.step + 1:,}: start again with lower learning rates in "
+                "--stages"
             )
-        self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
+        self.loss = loss if math.isnan(self.loss) else _LOSS_DECAY * self.loss + (1 - _LOSS_DECAY) * loss
         self.step += 1
         self.is_consistent = True
         return must_end
 
-    def _learn(self, pixels: torch.Tensor, targets: torch.Tensor, places: torch.Tensor) -> float:
-        """Learn from a batch and return the loss."""
+    def _train_on(self, batch: Batch) -> float:
+        """Update the weights with one batch and return the loss."""
         device = self._device
-        self._learner.train()
+        self._module.train()
         for settings in self._optimizer.param_groups:
-            settings["lr"] = self.rates[self.step]
-        views = recoloured(normalised(pixels.to(device)), seed=self._colour_seed())
+            settings["lr"] = self.schedule.rates[self.step]
+        images = jitter_colours(self._normalise(batch.pixels.to(device)), seed=self._colour_seed())
         with torch.autocast(device.type, torch.bfloat16, enabled=has_native_support(device, torch.bfloat16)):
-            answer = self._learner(views.contiguous(memory_format=torch.channels_last))
-        loss = self._lesson.loss(answer, targets, places)
+            output = self._module(images.contiguous(memory_format=torch.channels_last))
+        loss = self._objective.loss(output, batch.targets, batch.indices)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -159,69 +168,38 @@ class Trainer:
         return float(loss.detach())
 
     def _colour_seed(self) -> int:
-        return (self.recipe.seed * 1_000_003 + self.step) * self._share.world + self._share.rank
+        return (self._recipe.seed * 1_000_003 + self.step) * self._group.world_size + self._group.rank
 
-    def _progress(self, judged: dict[str, Any] | None = None) -> Progress:
-        return Progress(self.step, len(self.sizes), self.sizes[self.step - 1], self.loss, judged)
+    def _progress(self, validation: dict[str, Any] | None = None) -> Progress:
+        return Progress(self.step, len(self.schedule), self.schedule.sizes[self.step - 1], self.loss, validation)
 
-    def _judge_if_due(self, watch: Callable[[Progress], object]) -> bool:
-        """Judge the moving average after the steps where that is due, in the first process; tell whether it was."""
-        if self.step not in self._judgements:
+    def _validate_if_due(self, on_step: Callable[[Progress], object]) -> bool:
+        """Validate in the first process if this step is followed by a validation. Return whether it is."""
+        if self.step not in self.schedule.validations:
             return False
-        if self._share.rank == 0:
-            watch(self._progress(self._judge()))
-        self._share.wait()
+        if self._group.is_first:
+            on_step(self._progress(self._validate()))
+        self._group.barrier()
         return True
 
-    def _judge(self) -> dict[str, Any]:
-        """Judge the moving average on the choose data, and keep it if none was better."""
-        logits = logits_of(self.average.module, self.choose, self._device, self._read)
+    def _validate(self) -> dict[str, Any]:
+        """Validate the moving average and keep it if it has the best score so far. Return the metrics."""
+        logits, result = self.validator.validate(self.average.module)
         if not logits.isfinite().all():
             raise DemoclassError(
-                f"the answers are no numbers after step {self.step:,}: begin again with lower rates in --stages"
+                f"the logits are not finite after step {self.step:,}: start again with lower learning rates in --stages"
             )
-        verdict = Verdict.of(self.task, logits, targets_of(self.choose, self.task))
-        figures = {"step": self.step, "size": self.sizes[self.step - 1], **verdict.figures()}
-        with deferred():
-            if verdict.score > self.best_score:
-                self.best_score = verdict.score
+        metrics = {"step": self.step, "size": self.schedule.sizes[self.step - 1], **result.to_dict()}
+        with defer_signals():
+            if result.score > self.best_score:
+                self.best_score = result.score
                 self.best = {name: value.cpu().clone() for name, value in self.average.module.state_dict().items()}
-            self.history.append({name: figures[name] for name in ("step", "size", "accuracy", "macro_recall")})
-        return figures
+            self.history.append({name: metrics[name] for name in _HISTORY_KEYS})
+        return metrics
 
 
-def moving(decay: float) -> Callable[..., None]:
-    """Return how a moving average takes in the next weights: at first faster, so that it soon forgets the start.
-
-    The decay after n steps is min(decay, (1 + n) / (10 + n)), as TensorFlow's ExponentialMovingAverage has it: a run
-    of a thousand steps at .999 would otherwise still be 37 % the network that it began with.
-    """
-
-    def take_in(averaged: Any, current: Any, steps: torch.Tensor) -> None:
-        now = min(decay, (1 + int(steps)) / (10 + int(steps)))
-        get_ema_multi_avg_fn(now)(averaged, current, steps)  # type: ignore[no-untyped-call]
-
-    return take_in
-
-
-def _decayed_apart(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight decay is for kernels; batch norms and biases have none."""
+def _group_parameters(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups for the optimizer. Batch norms and biases get no weight decay."""
     kernels = [value for value in network.parameters() if value.ndim > 1]
     others = [value for value in network.parameters() if value.ndim <= 1]
     return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _schedule(recipe: Recipe, steps_a_pass: int) -> tuple[list[int], list[float], set[int]]:
-    """Return each step's image size and learning rate, and after how many steps the network is judged."""
-    sizes: list[int] = []
-    rates: list[float] = []
-    judgements = set()
-    for stage in recipe.stages:
-        steps, begun = max(1, round(stage.passes * steps_a_pass)), len(sizes)
-        sizes += [stage.size] * steps
-        for step in range(steps):
-            share = (1 + math.cos(math.pi * step / steps)) / 2
-            rates.append(stage.last_rate + (stage.rate - stage.last_rate) * share)
-        judgements |= {begun + number * steps_a_pass for number in range(1, int(stage.passes - _LEAST_OF_A_PASS) + 1)}
-        judgements.add(len(sizes))
-    return sizes, rates, judgements

@@ -1,0 +1,146 @@
+"""The files of a training: their paths, and checks that they can be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from democlass.errors import OutputError
+from democlass.files import is_same_file
+from democlass.output.locks import open_locked
+from democlass.output.single import refuse_odd_place
+
+NOTHING_SAVED = "interrupted before the first step: nothing to save"
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class TrainPaths:
+    """The path of the checkpoint (`out`), and of the files beside it: state, teacher outputs, skipped images, lock.
+
+    If `--out` is a symlink, `out` is its target and the other files are beside the target.
+    """
+
+    out: Path
+
+    @classmethod
+    def resolve(cls, out: Path) -> TrainPaths:
+        """Return the paths for an `--out` value. A symlink is followed."""
+        return cls(Path(os.path.realpath(out)) if os.path.islink(out) else out)
+
+    @property
+    def state(self) -> Path:
+        """The state of the training, needed to resume. Deleted when the training is finished."""
+        return self._beside("state")
+
+    @property
+    def teacher_outputs(self) -> Path:
+        """The teacher's outputs for the training images. Deleted when the training is finished."""
+        return self._beside("teacher")
+
+    @property
+    def skipped(self) -> Path:
+        """The list of images that could not be read. It is kept."""
+        return self._beside("skipped.csv")
+
+    @property
+    def lock_file(self) -> Path:
+        """A file that is locked while a training runs, and then deleted."""
+        return self._beside("lock")
+
+    def check(self, inputs: Mapping[str, Path | None], *, resume: bool, overwrite: bool) -> None:
+        """Check that all files can be written, without changing any of them.
+
+        `inputs` are the files that the training reads, by the option that names them: none may be replaced. Raises
+        OutputError.
+        """
+        with _as_output_error(self.out):
+            refuse_odd_place(self.out)
+            self._refuse_inputs(inputs)
+            if resume:
+                if not self.state.exists():
+                    raise OutputError(f"nothing to resume: {self.state} does not exist")
+            elif not overwrite and (existing := next(filter(os.path.lexists, self._kept_files()), None)):
+                raise OutputError(f"{existing} exists: use --resume to continue or --overwrite to start again")
+        for path in self._all_files() if _is_writing_process() else ():
+            with _as_output_error(path):
+                _check_writable(path)
+
+    @contextmanager
+    def lock(self, warn: Callable[[str], None]) -> Iterator[None]:
+        """Hold the lock of this checkpoint during the block.
+
+        `warn` gets a message if the file system has no locks. Raises OutputError if another training holds the lock.
+        """
+        descriptor = open_locked(self.lock_file, warn)
+        try:
+            yield
+        finally:
+            self.lock_file.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def require_disk_space(self, needed: int, content: str) -> None:
+        """Raise OutputError if the disk has less than `needed` bytes free. The message names the `content`."""
+        free = shutil.disk_usage(self.out.parent).free
+        if free < needed:
+            raise OutputError(
+                f"{self.out.parent} has {free / _MEGABYTE:,.0f} MB free, but {content} needs up to "
+                f"{needed / _MEGABYTE:,.0f} MB: free some space or use another --out"
+            )
+
+    def interruption_message(self, *, resume: bool) -> str:
+        """Return the message for a training that is interrupted before its first step."""
+        return f"interrupted: {self.state} is unchanged; --resume continues from it" if resume else NOTHING_SAVED
+
+    def _beside(self, suffix: str) -> Path:
+        return self.out.with_name(f"{self.out.name}.{suffix}")
+
+    def _kept_files(self) -> tuple[Path, ...]:
+        return self.out, self.state, self.skipped
+
+    def _all_files(self) -> tuple[Path, ...]:
+        return *self._kept_files(), self.teacher_outputs, self.lock_file
+
+    def _refuse_inputs(self, inputs: Mapping[str, Path | None]) -> None:
+        for name, file in inputs.items():
+            for path in self._all_files():
+                if file is not None and is_same_file(file, path):
+                    raise OutputError(
+                        f"--out {self.out.name} would replace {path}, which is the file of {name}: use another --out"
+                    )
+
+
+def named_inputs(labels: Path, validation: Path, teacher: Path | None, init: str) -> dict[str, Path | None]:
+    """Return the files that a training reads, by the argument or option that names them."""
+    checkpoint = None if init in ("imagenet", "none") else Path(init)
+    return {"LABELS": labels, "--validation": validation, "--teacher": teacher, "--init": checkpoint}
+
+
+@contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"can't write {path}: {error.strerror}") from None
+
+
+def _is_writing_process() -> bool:
+    """Return whether this process writes files: the first one that torchrun starts, or the only one."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
+def _check_writable(path: Path) -> None:
+    """Raise OSError or OutputError if a file can't be written or replaced. Changes nothing."""
+    new = path.with_name(f"{path.name}.new")  # may exist: a killed process leaves it behind
+    for file in (path, new):
+        if file.exists():
+            if not file.is_file():
+                raise OutputError(f"{file} is not a regular file: use another --out")
+            file.open("ab").close()
+    if not new.exists():
+        new.open("xb").close()
+        new.unlink()
