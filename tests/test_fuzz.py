@@ -19,6 +19,7 @@ from fuzz.seeds import seeds
 SEED = 14
 
 
+@pytest.mark.slow
 def test_some_damaged_images_give_no_findings(tmp_path: Path) -> None:
     findings = Findings(tmp_path / "findings", SEED)
     run = images.run(SEED, range(90), 2, findings, lambda count: None)
@@ -27,6 +28,7 @@ def test_some_damaged_images_give_no_findings(tmp_path: Path) -> None:
     assert run.outcomes["decoded"] > 10 and run.outcomes["damaged image"] > 5
 
 
+@pytest.mark.slow
 def test_a_finding_is_written_and_fails_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

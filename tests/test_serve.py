@@ -19,6 +19,8 @@ from conftest import EXAMPLES
 from democlass.tasks import TASKS
 from serving import MAX_UPLOAD, QUEUE, ServiceProcess, face_jpeg, form_request, slow_jpeg, wait_until
 
+pytestmark = pytest.mark.slow
+
 IMAGE = face_jpeg()
 KEYS = [f"{task.name}_probabilities" for task in TASKS]
 

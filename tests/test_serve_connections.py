@@ -28,12 +28,14 @@ from serving import (
 )
 from tiny_command import THIRD_TASK
 
+pytestmark = pytest.mark.slow
+
 IMAGE = face_jpeg()
 MAX_UPLOAD = 1_000_000
 CONNECTIONS = 100
 QUEUE = 64
 WORKERS = 2
-DECODE_TIMEOUT, UPLOAD_TIMEOUT, GRACE = 8, 3, 6
+DECODE_TIMEOUT, UPLOAD_TIMEOUT, GRACE = 6, 3, 5
 KEY = "correct horse battery staple"
 KEY_HEADER = f"X-API-Key: {KEY}"
 FORM_HEADER = header("POST", "/predict", FORM, KEY_HEADER, "Content-Length: 900000")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+pytestmark = pytest.mark.slow
+
 IMAGE: Any = {"name": "face.jpg", "mimeType": "image/jpeg", "buffer": face_jpeg()}
 TEXT: Any = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"}
 MIN_CONTRAST = 4.5

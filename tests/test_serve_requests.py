@@ -19,6 +19,8 @@ from serving import (
     wait_until,
 )
 
+pytestmark = pytest.mark.slow
+
 IMAGE = face_jpeg()
 BODY = form_body(IMAGE)
 CHUNKED = "Transfer-Encoding: chunked"

@@ -27,6 +27,7 @@ def test_a_key_that_is_too_short_or_not_sendable_is_rejected(key: str) -> None:
         ServiceOptions(api_key=key).check()
 
 
+@pytest.mark.slow
 def test_an_empty_key_in_the_environment_is_rejected(classify: Run) -> None:
     result = classify("serve", "--host", "0.0.0.0", env={"DEMOCLASS_API_KEY": ""})
     assert result.returncode == 2 and result.stderr.count(b"\n") == 1
@@ -46,6 +47,7 @@ def test_a_local_service_or_one_with_a_key_does_not_warn(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_reported_before_the_networks_are_loaded(classify: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         result = classify("serve", "--port", str(other.getsockname()[1]))
@@ -65,12 +67,14 @@ def test_invalid_limits_are_rejected(options: ServiceOptions, message: str) -> N
         options.check()
 
 
+@pytest.mark.slow
 def test_a_missing_extra_is_reported_with_the_command_that_installs_it(classify: Run, tmp_path: Path) -> None:
     (tmp_path / "fastapi.py").write_text("raise ImportError")
     result = classify("serve", env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY / 'src'}"}, cwd=REPOSITORY)
     assert result.returncode == 2 and b"pip install 'democlass[serve]'" in result.stderr
 
 
+@pytest.mark.slow
 def test_networks_that_fail_at_start_end_the_service_with_the_reason(
     tiny: Callable[..., Classifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,14 +9,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from democlass.results import DECIMALS
 from democlass.tasks import TASKS, Task
 
-_EXAMPLE_PROBABILITIES = {"gender": (0.92, 0.08), "race": (0.15, 0.05, 0.7, 0.05, 0.03, 0.02)}
+_EXAMPLE_PROBABILITIES = {2: (0.92, 0.08), 6: (0.15, 0.05, 0.7, 0.05, 0.03, 0.02)}
+"""By number of labels. The labels of other tasks have equal probabilities in the examples."""
 
 
 def _create_example(task: Task) -> dict[str, float]:
-    equal = (round(1 / len(task.labels), 6),) * len(task.labels)
-    return dict(zip(task.labels, _EXAMPLE_PROBABILITIES.get(task.name, equal), strict=True))
+    count = len(task.labels)
+    probabilities = _EXAMPLE_PROBABILITIES.get(count, (round(1 / count, DECIMALS),) * count)
+    return dict(zip(task.labels, probabilities, strict=True))
 
 
 EXAMPLE: dict[str, Any] = {f"{task.name}_probabilities": _create_example(task) for task in TASKS}
