@@ -128,6 +128,13 @@ def test_two_trainings_can_not_write_the_same_checkpoint(faces: Path) -> None:
     assert not list(faces.glob("new.pth*"))
 
 
+def test_another_file_in_place_of_the_lock_is_kept(faces: Path) -> None:
+    (faces / "new.pth.lock").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="is not a lock file"):
+        train(make_job(faces, "new.pth"))
+    assert (faces / "new.pth.lock").read_bytes() == b"mine"
+
+
 def test_a_symlinked_out_is_followed(faces: Path) -> None:
     (faces / "there").mkdir()
     (faces / "link.pth").symlink_to("there/new.pth")
