@@ -38,7 +38,7 @@ def test_an_unwritable_out_is_refused_before_labels_are_read(tmp_path: Path) -> 
         cwd=tmp_path,
     )
     assert done.returncode == 2
-    assert done.stderr == "training_command.py: there is no folder no-folder: make it first\n"
+    assert done.stderr == "training_command.py: the folder no-folder does not exist: create it first\n"
 
 
 def test_an_out_that_is_the_init_checkpoint_is_refused_before_labels_are_read(tmp_path: Path) -> None:
@@ -64,11 +64,11 @@ def test_a_job_whose_out_is_its_init_checkpoint_is_refused(faces: Path) -> None:
     ("name", "reason"),
     [
         ("folder", "folder is a folder"),
-        ("none/new.pth", "there is no folder"),
+        ("none/new.pth", "does not exist"),
         ("pipe", "not a regular file"),
         ("x" * 250, "too long"),
         ("y" * 300, "too long"),
-        ("file/new.pth", "there is no folder"),
+        ("file/new.pth", "does not exist"),
     ],
 )
 def test_an_out_that_can_not_be_a_file_is_refused(tmp_path: Path, name: str, reason: str) -> None:
@@ -123,9 +123,16 @@ def test_resume_needs_a_state(tmp_path: Path) -> None:
 
 def test_two_trainings_can_not_write_the_same_checkpoint(faces: Path) -> None:
     job = make_job(faces, "new.pth")
-    with job.paths.lock(print), pytest.raises(OutputError, match=r"another run holds .*new\.pth\.lock"):
+    with job.paths.lock(print), pytest.raises(OutputError, match=r"another run is writing .*new\.pth\.lock"):
         train(job)
     assert not list(faces.glob("new.pth*"))
+
+
+def test_another_file_in_place_of_the_lock_is_kept(faces: Path) -> None:
+    (faces / "new.pth.lock").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="is not a lock file"):
+        train(make_job(faces, "new.pth"))
+    assert (faces / "new.pth.lock").read_bytes() == b"mine"
 
 
 def test_a_symlinked_out_is_followed(faces: Path) -> None:

@@ -74,13 +74,18 @@ class TrainPaths:
     def lock(self, warn: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock of this checkpoint during the block.
 
-        `warn` gets a message if the file system has no locks. Raises OutputError if another training holds the lock.
+        `warn` gets a message if the file system has no locks. Raises OutputError if another training holds the lock, or
+        if there is another file in its place.
         """
         descriptor = open_locked(self.lock_file, warn)
         try:
-            yield
+            if os.fstat(descriptor).st_size:  # lock files are empty
+                raise OutputError(f"{self.lock_file} is not a lock file: move it or use another --out")
+            try:
+                yield
+            finally:
+                self.lock_file.unlink(missing_ok=True)
         finally:
-            self.lock_file.unlink(missing_ok=True)
             os.close(descriptor)
 
     def require_disk_space(self, needed: int, content: str) -> None:
