@@ -223,7 +223,7 @@ def test_resuming_without_a_record_is_refused(out: Path, classifier: Classifier,
 def test_resuming_a_file_changed_by_hand_is_refused(out: Path, classifier: Classifier, names: list[Path]) -> None:
     run(out, classifier, names)
     out.write_bytes(b"path,status\nsomething,else\n")
-    with pytest.raises(OutputError, match="not as it was written"):
+    with pytest.raises(OutputError, match="was changed or damaged"):
         run(out, classifier, names, RESUME)
     assert out.read_bytes() == b"path,status\nsomething,else\n"
 

@@ -61,11 +61,11 @@ class Bar:
             self._drawn.update()
         elif self._shown and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            console.complain(line())
+            console.write_line(line())
 
     def _write_line(self, text: str) -> None:
         """Write a line above the bar."""
         if self._drawn is not None:
             self._drawn.write(text, file=sys.stderr)
         elif self._shown:
-            console.complain(text)
+            console.write_line(text)

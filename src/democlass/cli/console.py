@@ -23,9 +23,6 @@ def write_line(text: str) -> None:
     sys.stderr.flush()
 
 
-complain = write_line  # the former name
-
-
 def error(text: str) -> None:
     """Write an error message."""
     write_line(f"{program_name()}: {text}")

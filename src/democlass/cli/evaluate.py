@@ -195,7 +195,7 @@ def _write_cards_and_output(evaluation: dict[str, Any], options: ReportOptions) 
         from democlass.evaluate.cards import write_cards
 
         for path in write_cards(evaluation):
-            console.complain(f"card        {path}")
+            console.write_line(f"card        {path}")
     for part in _json_parts(evaluation) if options.prints_json else format_tables(evaluation):
         sys.stdout.write(part)  # a stream of cli/stdio.py, which raises ReaderGone and WriteError
         sys.stdout.flush()

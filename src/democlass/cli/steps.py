@@ -34,7 +34,7 @@ class StepProgress(Bar):
     def notify(self, text: str) -> None:
         """Write a line, even if progress is not shown. It appears above the bar if there is one."""
         if self._drawn is None:
-            console.complain(text)
+            console.write_line(text)
         else:
             self._write_line(to_printable(text))
 

@@ -141,7 +141,7 @@ def train(
         from democlass.train.memory import keep_freed_memory
         from democlass.train.run import train as run_job  # imports torch, which takes seconds
     except Interrupted:
-        console.complain(paths.interruption_message(resume=run.resume))
+        console.write_line(paths.interruption_message(resume=run.resume))
         raise
     keep_freed_memory()
     job = TrainJob(
@@ -164,8 +164,8 @@ def train(
 
 def _summarise(out: Path, metrics: Mapping[str, Any]) -> None:
     recalls = ", ".join(f"{label} {recall:.1%}" for label, recall in metrics["recall"].items())
-    console.complain(f"checkpoint  {out}, temperature {metrics['temperature']}")
-    console.complain(f"validation  accuracy {metrics['accuracy']:.1%} of {metrics['n']:,} images; recall {recalls}")
+    console.write_line(f"checkpoint  {out}, temperature {metrics['temperature']}")
+    console.write_line(f"validation  accuracy {metrics['accuracy']:.1%} of {metrics['n']:,} images; recall {recalls}")
 
 
 def _card_command(arguments: Sequence[str]) -> str:
