@@ -188,7 +188,7 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray[Any, Any]) -> None
 
 @pytest.mark.parametrize("source", [None, 3, [1], io.BytesIO()])
 def test_what_is_no_input_is_the_callers_mistake(source: Any) -> None:
-    with pytest.raises(TypeError, match="an input is a path"):
+    with pytest.raises(TypeError, match="an image must be a path"):
         read(source)
 
 

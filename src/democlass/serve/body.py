@@ -48,8 +48,15 @@ class RequestBody:
         """Read the whole body.
 
         Raises ApiError if the body is too large or too slow, if there is not enough memory, or if the client
-        disconnects.
+        disconnects. The memory is released at once then, so that other uploads can use it.
         """
+        try:
+            await self._read()
+        except ApiError:
+            self.release()
+            raise
+
+    async def _read(self) -> None:
         now = asyncio.get_running_loop().time
         deadline = now() + self._limits.upload_timeout
         while not self.is_complete:
