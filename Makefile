@@ -19,6 +19,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# In as many processes as there are processors, at most 4; the tests of a file share a process and its fixtures.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test test-fast check coverage docs options screenshot badges bench bench-serve fuzz clean
@@ -27,10 +29,10 @@ run: $(VENV)/.installed
 	$(BIN)/classify examples/ --format table
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -39,7 +41,7 @@ check: $(VENV)/.installed-dev
 	PYTHONPATH=src $(BIN)/lint-imports
 
 coverage: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html:build/coverage --cov-report=xml:build/coverage.xml
+	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage --cov-report=xml:build/coverage.xml
 
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -19,6 +19,8 @@ from democlass.networks.checkpoints import Checkpoint, load
 from democlass.networks.locations import Location
 from democlass.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 GENDER = tiny_tasks()[0]
 STATE = GENDER.network(2).state_dict()
 BIAS, WEIGHT = STATE["fc.bias"], STATE["fc.weight"]

@@ -24,6 +24,8 @@ from democlass.settings import Precision
 from hostile import endless_jpeg
 from processes import is_there
 
+pytestmark = pytest.mark.slow
+
 
 def flat(predictions: list[Prediction]) -> list[list[float]]:
     return [[p for outcome in each.outcomes.values() for p in outcome.probabilities.values()] for each in predictions]

@@ -18,6 +18,8 @@ from conftest import EXAMPLES, Run, command, environment, in_terminal
 from hostile import endless_jpeg
 from processes import children_of, seconds_used, wait_until
 
+pytestmark = pytest.mark.slow
+
 MANY = 48
 
 

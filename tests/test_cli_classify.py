@@ -19,6 +19,8 @@ from democlass.networks.locations import built_in_folder
 from democlass.results import columns
 from processes import children_of, wait_until
 
+pytestmark = pytest.mark.slow
+
 ASTRONAUT, HOPPER = EXAMPLES / "astronaut.png", EXAMPLES / "grace_hopper.jpg"
 EMPTY_FILE = "empty file: copy it again from where it came"
 

@@ -20,6 +20,8 @@ from democlass.networks.locations import Location
 from democlass.tasks import TASKS
 from evaluating import prediction, results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:

@@ -15,6 +15,8 @@ import pytest
 
 from conftest import Run, command, environment
 
+pytestmark = pytest.mark.slow
+
 
 def names_in(out: Path) -> list[str]:
     with out.open(newline="") as file:

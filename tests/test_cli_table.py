@@ -16,6 +16,8 @@ from democlass.output.formats import WriterOptions
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 REASON = "no such file: it is not there, or no longer"
 

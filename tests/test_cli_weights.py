@@ -12,6 +12,8 @@ import torch
 
 from conftest import REPOSITORY, Run, in_terminal
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = REPOSITORY / "weights"
 
 

@@ -15,6 +15,8 @@ import yaml
 from conftest import REPOSITORY
 from democlass.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())
 API, BATCH = COMPOSE["services"]["api"], COMPOSE["services"]["batch"]

@@ -17,6 +17,8 @@ from democlass.cli.error_list import ErrorList
 from democlass.errors import OutputError, WriteError
 from democlass.results import Prediction
 
+pytestmark = pytest.mark.slow
+
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 GONE = "no such file: it is not there, or no longer"
 BAD = Prediction("b.jpg", error="truncated: copy it again")

@@ -16,6 +16,8 @@ from democlass.inputs.labels import read_labels
 from democlass.results import Prediction
 from evaluating import make_evaluation, prediction, results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

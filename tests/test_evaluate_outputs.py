@@ -21,6 +21,8 @@ from democlass.evaluate.reports import Reports
 from democlass.inputs.labels import read_labels
 from evaluating import prediction, results
 
+pytestmark = pytest.mark.slow
+
 Unprivileged = Callable[[], AbstractContextManager[None]]
 
 

@@ -18,6 +18,8 @@ from democlass.evaluate.page import render_page
 from democlass.results import Prediction
 from evaluating import RACE, one_label, prediction, results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["r.csv", "r.json", "r.jsonl", "r.parquet"])
 def test_every_format_of_results_is_read(name: str, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from democlass.networks.locations import Location
 from democlass.tasks import TASKS
 from evaluating import HOSTILE, make_evaluation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from conftest import EXAMPLES
 from democlass.classifier import Classifier
 from democlass.results import Prediction
 
+pytestmark = pytest.mark.slow
+
 Convert = Callable[[Image.Image], Image.Image]
 
 SIZES = [(224, 224), (1, 1), (1, 300), (3000, 20), (20, 3000), (4032, 3024), (3024, 4032), (600, 800), (801, 599),

@@ -19,6 +19,8 @@ from democlass.networks.locations import locate
 from democlass.networks.tuning import fold_batch_norms
 from democlass.tasks import TASKS, Task
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 IMAGES = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 

@@ -19,6 +19,8 @@ from democlass.images.decode import prepare
 from democlass.images.geometry import apply_geometries, apply_geometry
 from democlass.tasks import Geometry
 
+pytestmark = pytest.mark.slow
+
 WALL_SIDE = 4000
 MAX_RANDOM_SIDE = 4000
 REFERENCE = {

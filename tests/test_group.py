@@ -15,6 +15,8 @@ from democlass import __version__
 from democlass.cli.group import load_command
 from democlass.cli.routing import COMMANDS
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("torch", "torchvision", "pandas", "numpy", "PIL", "fastapi", "sklearn")
 RUN_AND_LIST_MODULES = f"""
 import sys

@@ -11,6 +11,8 @@ import pytest
 from conftest import environment
 from processes import seconds_used, wait_until
 
+pytestmark = pytest.mark.slow
+
 UNRESPONSIVE = """
 import hashlib, sys
 from democlass.cli.interrupt import exit_in_time, handle_signals

@@ -28,6 +28,8 @@ from democlass.tasks import Geometry
 from hostile import endless_jpeg
 from processes import eventually, is_there, state_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def isolated() -> Iterator[Isolated]:

@@ -20,6 +20,8 @@ from democlass.inputs.item import Item
 from hostile import endless_jpeg
 from processes import eventually, is_there, seconds_used
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def failing() -> Iterator[Isolated]:

@@ -17,6 +17,8 @@ from democlass.errors import CheckpointError
 from democlass.networks.locations import BUILT_IN, Location, built_in_folder, locate
 from democlass.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 GENDER, RACE = TASKS
 
 

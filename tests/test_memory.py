@@ -10,6 +10,8 @@ import pytest
 
 from conftest import environment
 
+pytestmark = pytest.mark.slow
+
 COUNT_PAGE_FAULTS = """
 import resource, sys
 from democlass.train.memory import keep_freed_memory

@@ -16,6 +16,8 @@ from democlass.errors import DemoclassError, DeviceError
 from democlass.networks.networks import pick_device
 from democlass.settings import Precision
 
+pytestmark = pytest.mark.slow
+
 
 def random_batch(classifier: Classifier, seed: int, size: int | None = None) -> dict[object, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)

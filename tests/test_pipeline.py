@@ -134,6 +134,7 @@ def peak_memory(images: int, photo: Path, folder: Path) -> float:
     return int(kilobytes) / 1000
 
 
+@pytest.mark.slow
 def test_memory_is_flat(tmp_path: Path, portrait: Image.Image) -> None:
     pytest.importorskip("pyarrow")
     (tmp_path / "weights").mkdir()

@@ -18,6 +18,8 @@ from PIL import Image
 
 from conftest import EXAMPLES, REPOSITORY, environment
 
+pytestmark = pytest.mark.slow
+
 # Modules that Python imports before our first line: at its start, in `runpy`, and in an installed script.
 _EARLY = {"encodings", "codecs", "io", "abc", "site", "os", "stat", "posixpath", "genericpath", "sitecustomize",
           "usercustomize", "importlib", "runpy", "types", "warnings", "operator", "keyword", "reprlib", "collections",

@@ -16,6 +16,8 @@ from conftest import EXAMPLES, Run, environment
 from democlass.cli.stdin_image import read_image, refuse_image
 from democlass.errors import DemoclassError, UsageError
 
+pytestmark = pytest.mark.slow
+
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 
 # This program fails if it decodes an image in its own process.

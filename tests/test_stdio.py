@@ -14,6 +14,8 @@ import pytest
 
 from conftest import EXAMPLES, Run, command, environment
 
+pytestmark = pytest.mark.slow
+
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 EVALUATE = ["evaluate", "labels.csv", "--predictions", "results.jsonl"]
 FULL = "can't write to standard output: No space left on device"

@@ -14,6 +14,8 @@ import torch
 from conftest import EXAMPLES, REPOSITORY, TinyNetwork, environment, save_tiny_weights, tiny_tasks
 from democlass.tasks import Geometry, Task
 
+pytestmark = pytest.mark.slow
+
 AGE = Task("age-group", "perceived age", ("Young", "Middle", "Old"), Geometry.SQUASH, TinyNetwork, "age.pth")
 TASKS = (*tiny_tasks(), AGE)
 PHOTO = EXAMPLES / "grace_hopper.jpg"

@@ -27,6 +27,8 @@ from training import (
     train_args,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:

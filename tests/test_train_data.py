@@ -36,6 +36,8 @@ from training import (  # noqa: F401 (one_thread is an autouse fixture)
     stop_at,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:

@@ -27,6 +27,8 @@ from training import (  # noqa: F401 (one_thread is an autouse fixture)
     train_args,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:

@@ -20,6 +20,8 @@ from democlass.train.run import train
 from democlass.train.saving import load_tensors, save_tensors
 from training import StoppedError, have_same_weights, make_faces, make_job, one_thread, run_tiny, stop_at  # noqa: F401 (one_thread is an autouse fixture)
 
+pytestmark = pytest.mark.slow
+
 KIBIBYTE = 2**10
 
 

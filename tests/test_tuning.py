@@ -13,6 +13,8 @@ from democlass.networks.locations import locate
 from democlass.networks.tuning import fold_batch_norms, has_native_support
 from democlass.tasks import TASKS, Task
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_folding_removes_every_batch_norm_and_keeps_the_outputs(task: Task) -> None:
