@@ -29,6 +29,7 @@ from democlass.classifier import Classifier
 from democlass.tasks import TASKS, Task
 
 if TYPE_CHECKING:
+    from fork_server import ForkServer
     from serving import ServiceProcess
 
 # A shell starts background jobs with SIGINT ignored, and child processes inherit that. Tests need it to act.
@@ -99,6 +100,35 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     words = ("--queue", str(serving.QUEUE), "--max-upload", str(serving.MAX_UPLOAD), "--workers", "2")
     with serving.run_service(log, *words, "--allow-host", "faces.example.org") as running:
         yield running
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A folder with images and labels for training."""
+    from training import make_faces
+
+    return make_faces(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    """A process that has imported torch, and forks a process for each call of `classify train`."""
+    from fork_server import ForkServer
+    from training import single_threaded
+
+    with ForkServer(single_threaded()) as server:
+        yield server
+
+
+@pytest.fixture
+def evaluation_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
+    """Labels and predictions of one image in the current folder."""
+    from evaluating import prediction, results
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text("path,gender\na.jpg,Male\n")
+    results(tmp_path, [prediction(str(tmp_path / "a.jpg"), 0.1)])
+    return [("the labels file", Path("labels.csv")), ("the predictions", Path("results.csv"))]
 
 
 @pytest.fixture

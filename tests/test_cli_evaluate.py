@@ -18,18 +18,8 @@ from democlass.errors import OutputError, UsageError
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.tasks import TASKS
-from evaluating import prediction, results
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
-    """Labels and predictions of one image in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "labels.csv").write_text("path,gender\na.jpg,Male\n")
-    results(tmp_path, [prediction(str(tmp_path / "a.jpg"), 0.1)])
-    return [("the labels file", Path("labels.csv")), ("the predictions", Path("results.csv"))]
 
 
 def evaluate_in_process(*arguments: str) -> None:

@@ -19,7 +19,6 @@ from democlass.evaluate.cards import check_cards
 from democlass.evaluate.evaluation import evaluate
 from democlass.evaluate.reports import Reports
 from democlass.inputs.labels import read_labels
-from evaluating import prediction, results
 
 pytestmark = pytest.mark.slow
 
@@ -27,16 +26,7 @@ Unprivileged = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
-    """Labels and predictions of one image in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "labels.csv").write_text("path,gender\na.jpg,Male\n")
-    results(tmp_path, [prediction(str(tmp_path / "a.jpg"), 0.1)])
-    return [("the labels file", Path("labels.csv")), ("the predictions", Path("results.csv"))]
-
-
-@pytest.fixture
-def evaluation(inputs: list[tuple[str, Path]]) -> dict[str, Any]:
+def evaluation(evaluation_inputs: list[tuple[str, Path]]) -> dict[str, Any]:
     return evaluate(read_labels(Path("labels.csv")), Path("results.csv"))
 
 
@@ -50,7 +40,7 @@ def reports_for(options: dict[str, str]) -> Reports:
 )
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_outputs_never_replace_an_input(
-    name: str, overwrite: bool, inputs: list[tuple[str, Path]], tmp_path: Path
+    name: str, overwrite: bool, evaluation_inputs: list[tuple[str, Path]], tmp_path: Path
 ) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "link").symlink_to("labels.csv")
@@ -62,23 +52,23 @@ def test_outputs_never_replace_an_input(
         with pytest.raises(
             OutputError, match=rf"--{option} .* would replace labels.csv, the labels file: choose another name"
         ):
-            reports_for({option: name}).check(inputs, overwrite=overwrite)
+            reports_for({option: name}).check(evaluation_inputs, overwrite=overwrite)
 
 
-def test_charts_never_replace_an_input(inputs: list[tuple[str, Path]]) -> None:
+def test_charts_never_replace_an_input(evaluation_inputs: list[tuple[str, Path]]) -> None:
     Path("card").mkdir()
     Path("card/race-groups.svg").symlink_to("../results.csv")
     with pytest.raises(
         OutputError, match=r"--markdown card/race-groups.svg would replace results.csv, the predictions"
     ):
-        Reports(markdown=Path("card.md")).check(inputs, overwrite=True)
+        Reports(markdown=Path("card.md")).check(evaluation_inputs, overwrite=True)
 
 
-def test_outputs_never_replace_an_image(inputs: list[tuple[str, Path]]) -> None:
+def test_outputs_never_replace_an_image(evaluation_inputs: list[tuple[str, Path]]) -> None:
     Path("a.jpg").write_bytes(b"pixels")
     Path("out").symlink_to("a.jpg")
     reports = Reports(out=Path("out"))
-    reports.check(inputs, overwrite=True)
+    reports.check(evaluation_inputs, overwrite=True)
     with pytest.raises(OutputError, match=r"--out out would replace .*a.jpg, an image of the labels file"):
         reports.check_images(example.path for example in read_labels(Path("labels.csv")).examples)
     Reports(html=Path("other.html")).check_images(["a.jpg", "gone.jpg"])
@@ -90,14 +80,16 @@ def test_outputs_never_replace_an_image(inputs: list[tuple[str, Path]]) -> None:
      ({"markdown": "card.md"}, "^card/gender-groups.svg exists: --overwrite"),
      ({"out": "link"}, "^link exists: --overwrite")],
 )  # fmt: skip
-def test_existing_files_are_replaced_only_with_overwrite(options: dict[str, str], message: str, inputs: Any) -> None:
+def test_existing_files_are_replaced_only_with_overwrite(
+    options: dict[str, str], message: str, evaluation_inputs: Any
+) -> None:
     for name in ("there", "left.new", "card/gender-groups.svg"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("mine")
     Path("link").symlink_to("there")
     with pytest.raises(OutputError, match=message):
-        reports_for(options).check(inputs, overwrite=False)
-    reports_for(options).check(inputs, overwrite=True)
+        reports_for(options).check(evaluation_inputs, overwrite=False)
+    reports_for(options).check(evaluation_inputs, overwrite=True)
     assert Path("there").read_text() == Path("card/gender-groups.svg").read_text() == "mine"
 
 
@@ -116,7 +108,7 @@ def test_existing_files_are_replaced_only_with_overwrite(options: dict[str, str]
      ({"markdown": "folder.md/card.md"}, "there is no folder")],
 )  # fmt: skip
 def test_unsuitable_outputs_are_refused_before_the_run(
-    options: dict[str, str], message: str, inputs: list[tuple[str, Path]]
+    options: dict[str, str], message: str, evaluation_inputs: list[tuple[str, Path]]
 ) -> None:
     Path("folder").mkdir()
     Path("labels").write_text("")
@@ -124,12 +116,12 @@ def test_unsuitable_outputs_are_refused_before_the_run(
     Path("dangling").symlink_to("x.json")
     before = sorted(Path().rglob("*"))
     with pytest.raises(UsageError, match=message):
-        reports_for(options).check(inputs, overwrite=True)
+        reports_for(options).check(evaluation_inputs, overwrite=True)
     assert sorted(Path().rglob("*")) == before
 
 
 def test_missing_permissions_are_reported_before_the_run(
-    unprivileged: Unprivileged, inputs: list[tuple[str, Path]], tmp_path: Path
+    unprivileged: Unprivileged, evaluation_inputs: list[tuple[str, Path]], tmp_path: Path
 ) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     (tmp_path / "open").mkdir()
@@ -139,8 +131,8 @@ def test_missing_permissions_are_reported_before_the_run(
     with unprivileged():
         for options in ({"out": "locked/x"}, {"markdown": "locked/x.md"}, {"html": "open/protected"}, {"out": "x"}):
             with pytest.raises(OutputError, match=r"Permission denied|write-protected"):
-                reports_for(options).check(inputs, overwrite=True)
-        Reports(out=Path("open/x"), markdown=Path("open/y.md")).check(inputs, overwrite=False)
+                reports_for(options).check(evaluation_inputs, overwrite=True)
+        Reports(out=Path("open/x"), markdown=Path("open/y.md")).check(evaluation_inputs, overwrite=False)
 
 
 def test_files_are_replaced_atomically_and_symlinks_are_followed(evaluation: dict[str, Any]) -> None:

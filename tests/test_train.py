@@ -19,7 +19,6 @@ from training import (
     GENDER,
     StoppedError,
     load_weights,
-    make_faces,
     make_job,
     one_thread,  # noqa: F401 (an autouse fixture)
     run_tiny,
@@ -28,11 +27,6 @@ from training import (
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    return make_faces(tmp_path)
 
 
 def test_training_writes_a_checkpoint_with_a_card(faces: Path) -> None:

@@ -39,11 +39,6 @@ from training import (  # noqa: F401 (one_thread is an autouse fixture)
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    return make_faces(tmp_path)
-
-
 def damage_images(faces: Path) -> None:
     (faces / "labels3.png").write_bytes(b"no image")
     (faces / "labels7.png").unlink()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,17 +27,6 @@ from training import (  # noqa: F401 (one_thread is an autouse fixture)
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    return make_faces(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    with ForkServer(single_threaded()) as server:
-        yield server
 
 
 def start_two(server: ForkServer, faces: Path, *args: str) -> list[ForkedProcess]:

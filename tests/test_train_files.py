@@ -25,11 +25,6 @@ pytestmark = pytest.mark.slow
 KIBIBYTE = 2**10
 
 
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    return make_faces(tmp_path)
-
-
 def check_paths(out: Path, inputs: dict[str, Path | None] | None = None, **write_mode: bool) -> None:
     TrainPaths.resolve(out).check(inputs or {}, **{"resume": False, "overwrite": False, **write_mode})
 

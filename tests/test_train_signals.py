@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,26 +24,13 @@ from training import (
     StoppedError,
     have_same_weights,
     make_endless_jpeg,
-    make_faces,
     make_job,
     one_thread,  # noqa: F401 (an autouse fixture)
-    single_threaded,
     stop_at,
     train_args,
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    return make_faces(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    with ForkServer(single_threaded()) as server:
-        yield server
 
 
 def are_equal(one: Any, other: Any) -> bool:
