@@ -50,7 +50,7 @@ def test_the_command_classifies_and_writes_all_reports(
     assert card["data"] == "labels.csv" and card["accuracy"]["n"] == 1
 
 
-def test_the_command_replaces_neither_reports_nor_labels(inputs: Any) -> None:
+def test_the_command_replaces_neither_reports_nor_labels(evaluation_inputs: Any) -> None:
     Path("all.json").write_text("mine")
     with pytest.raises(OutputError, match=r"^all\.json exists: --overwrite replaces it"):
         evaluate_in_process("labels.csv", "--predictions", "results.csv", "--out", "all.json")
@@ -59,13 +59,13 @@ def test_the_command_replaces_neither_reports_nor_labels(inputs: Any) -> None:
     assert Path("labels.csv").read_text().startswith("path,gender") and Path("all.json").read_text() == "mine"
 
 
-def test_a_terminal_shows_tables(inputs: Any, tmp_path: Path) -> None:
+def test_a_terminal_shows_tables(evaluation_inputs: Any, tmp_path: Path) -> None:
     shown = in_terminal("evaluate", "labels.csv", "--predictions", "results.csv", cwd=tmp_path)
     assert "perceived gender: accuracy 100.0% (95 % interval 20.7% to 100.0%), 1 images" in shown
     assert "by gender" in shown and "over the 1 of 2 labels that the data has" in shown
 
 
-def test_out_can_be_standard_output(inputs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_can_be_standard_output(evaluation_inputs: Any, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate_in_process("labels.csv", "--predictions", "results.csv", "--out", "-", "--html", "all.html")
     assert json.loads(capsys.readouterr().out)["tasks"]["gender"]["n"] == 1
     assert Path("all.html").exists() and not Path("-").exists()
@@ -74,7 +74,7 @@ def test_out_can_be_standard_output(inputs: Any, capsys: pytest.CaptureFixture[s
             evaluate_in_process("labels.csv", "--predictions", "results.csv", option, "-")
 
 
-def test_a_closed_pipe_and_a_full_disk_do_not_lose_the_reports(inputs: Any, tmp_path: Path) -> None:
+def test_a_closed_pipe_and_a_full_disk_do_not_lose_the_reports(evaluation_inputs: Any, tmp_path: Path) -> None:
     words = command("evaluate", "labels.csv", "--predictions", "results.csv", "--out")
     reading, writing = os.pipe()
     os.close(reading)
@@ -89,12 +89,12 @@ def test_a_closed_pipe_and_a_full_disk_do_not_lose_the_reports(inputs: Any, tmp_
     assert Path("closed.json").exists() and Path("full.json").exists()
 
 
-def test_labels_and_predictions_must_be_different_files(inputs: Any) -> None:
+def test_labels_and_predictions_must_be_different_files(evaluation_inputs: Any) -> None:
     with pytest.raises(UsageError, match="given both as labels and as predictions"):
         evaluate_in_process("results.csv", "--predictions", "./results.csv")
 
 
-def test_card_needs_checkpoints(inputs: Any) -> None:
+def test_card_needs_checkpoints(evaluation_inputs: Any) -> None:
     with pytest.raises(UsageError, match="remove --predictions"):
         evaluate_in_process("labels.csv", "--predictions", "results.csv", "--card")
 
@@ -102,7 +102,9 @@ def test_card_needs_checkpoints(inputs: Any) -> None:
 @pytest.mark.parametrize(
     ("label", "is_accepted"), [("Male", True), ("uncertain", True), ("Female", False), ("Dog", False)]
 )
-def test_labels_that_contradict_their_probabilities_are_refused(label: str, is_accepted: bool, inputs: Any) -> None:
+def test_labels_that_contradict_their_probabilities_are_refused(
+    label: str, is_accepted: bool, evaluation_inputs: Any
+) -> None:
     races = dict(zip(TASKS[1].labels, ("0.5", *["0.1"] * 5), strict=True))
     row = {"path": "a.jpg", "status": "ok", "error": "", "gender": label, "gender_Male": "0.9", "gender_Female": "0.1",
            **{f"race_{name}": share for name, share in races.items()}, "race": "Asian"}  # fmt: skip
