@@ -1,11 +1,11 @@
-"""Ends a run at every single operation on disk, one after the other, and looks at what is left each time.
+"""Ends a run at each of its operations on disk in turn, and checks the folder that is left each time.
 
     python crashes.py SCENARIO FORMAT FOLDER
 
-runs by itself, without torch, since it forks. The hook counts calls into the C library of Python: `open`, `write`,
-`fsync`, `replace` and so on; at the k-th it sends this process SIGKILL, before the operation is done. Then the folder
-is as a kill leaves it. Other folders stand for a write of which a part was done, and for power cuts: the row log loses
-what was not forced to disk, or has NUL bytes in its place.
+It is a separate process without torch, because it forks. A profiling hook counts calls of C functions such as `open`,
+`write`, `fsync` and `replace`, and sends SIGKILL to the process before the k-th call. The folder is then as a kill
+leaves it. Further folders are made from it: one with an incomplete write, and two like after a power cut, where rows of
+the log that were not flushed are missing or replaced by NUL bytes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ MORE = [*FIRST[:2], "b.jpg", *FIRST[2:], "e.jpg"]
 OPERATIONS = {"open", "write", "fsync", "replace", "unlink", "ftruncate", "flock", "fchmod"}
 
 
-def repaired(name: str) -> Prediction:
-    """Answer as `predict`, but one of the images that could not be read is whole now."""
-    return predict("mended.jpg") if name == "bad1.jpg" else predict(name)
+def predict_repaired(name: str) -> Prediction:
+    """Return the same as `predict`, except that one of the unreadable images has been repaired."""
+    return predict("repaired.jpg") if name == "bad1.jpg" else predict(name)
 
 
 Step = Callable[[Path], object]
 
-# How the folder comes to be, what is then killed, and what completes it.
+# For each scenario: the steps that prepare the folder, the step that is killed, and the step that completes it.
 SCENARIOS: dict[str, tuple[list[Step], Step, Step]] = {
     "fresh": ([], partial(run, names=MORE), partial(run, names=MORE, write_mode=RESUME)),
     "resume": (
@@ -55,22 +55,22 @@ SCENARIOS: dict[str, tuple[list[Step], Step, Step]] = {
     ),
     "retry": (
         [partial(run, names=MORE)],
-        partial(run, names=MORE, write_mode=RETRY, answer=repaired),
-        partial(run, names=MORE, write_mode=RETRY, answer=repaired),
+        partial(run, names=MORE, write_mode=RETRY, classify=predict_repaired),
+        partial(run, names=MORE, write_mode=RETRY, classify=predict_repaired),
     ),
     "overwrite": (
-        [partial(run, names=FIRST, answer=partial(predict, edition=1))],
+        [partial(run, names=FIRST, classify=partial(predict, version=1))],
         partial(run, names=MORE, write_mode=OVERWRITE),
         partial(run, names=MORE, write_mode=OVERWRITE),
     ),
     "overwrite, then resume": (
-        [partial(run, names=FIRST, answer=partial(predict, edition=1))],
+        [partial(run, names=FIRST, classify=partial(predict, version=1))],
         partial(run, names=MORE, write_mode=OVERWRITE),
         partial(run, names=MORE, write_mode=RESUME),
     ),
     "resume an overwriting run": (
         [
-            partial(run, names=FIRST, answer=partial(predict, edition=1)),
+            partial(run, names=FIRST, classify=partial(predict, version=1)),
             partial(run, names=MORE, write_mode=OVERWRITE, stop_after=2),
         ],
         partial(run, names=MORE, write_mode=RESUME),
@@ -80,9 +80,10 @@ SCENARIOS: dict[str, tuple[list[Step], Step, Step]] = {
 
 
 class Hook:
-    """Ends this process at operation number `last`, in the middle of it if it is a write to the log and `torn`.
+    """Kills this process before operation number `last`. With `torn`, a write to the log is done by half before that.
 
-    The name of the operation, and how much of the log was forced to disk, are in the file `notes`.
+    The file `notes` gets the name of the operation, the number of flushed bytes of the log, and 1 for a write to the
+    log or 0.
     """
 
     def __init__(self, last: int, log: Path, notes: Path, *, torn: bool) -> None:
@@ -95,7 +96,7 @@ class Hook:
         name = getattr(argument, "__name__", "")
         if event == "c_return" and name == "fsync" and self.syncing:
             self.synced, self.syncing = self.log.stat().st_size, False
-        if event != "c_call" or name not in OPERATIONS or not is_on_disk(argument):
+        if event != "c_call" or name not in OPERATIONS or not is_file_operation(argument):
             return
         self.count += 1
         self.syncing = name == "fsync" and frame.f_code.co_name == "sync"
@@ -108,13 +109,13 @@ class Hook:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def is_on_disk(function: Any) -> bool:
-    """Tell a call of the operating system from, say, `str.replace`."""
+def is_file_operation(function: Any) -> bool:
+    """Return whether a function is an operation on files, in contrast to functions such as `str.replace`."""
     return function.__module__ in ("posix", "_io", "fcntl") or isinstance(function.__self__, io.IOBase)
 
 
 def killed_at(number: int, step: Step, out: Path, notes: Path, *, torn: bool = False) -> bool:
-    """Do a step in a process of its own that is killed at an operation; return whether it got that far."""
+    """Do a step in a child process that is killed at an operation. Return whether the step has that many operations."""
     child = os.fork()
     if child == 0:
         sys.setprofile(Hook(number, Path(f"{out}.partial"), notes, torn=torn))
@@ -127,7 +128,7 @@ def killed_at(number: int, step: Step, out: Path, notes: Path, *, torn: bool = F
 
 
 def folders_left(number: int, start: Path, out: Path, step: Step, work: Path) -> Iterator[tuple[str, Path]]:
-    """Yield every folder that an end at an operation can leave, with what happened; none where the run is shorter."""
+    """Yield the event and the output for each crash at an operation; nothing if there are fewer operations."""
     notes = work / "notes"
 
     def new() -> Path:
@@ -154,12 +155,13 @@ def folders_left(number: int, start: Path, out: Path, step: Step, work: Path) ->
         yield "killed within write", out
 
 
-def check(out: Path, begun: Path, complete: Step, expected: list[bytes], work: Path) -> list[str]:
-    """Return what is wrong with a folder that an end left.
+def check(out: Path, before: Path, complete: Step, expected: list[bytes], work: Path) -> list[str]:
+    """Return the problems of a folder that a crash left. `before` is the output before the run, if there was one.
 
-    `expected` is what the run gives that nothing ends, and what completing gives where that run has not begun.
+    `expected` has the file that the uninterrupted run gives, and the file that `complete` gives if that run never
+    started.
     """
-    wrong = []
+    problems = []
     had_rows = out.exists() or (Path(f"{out}.partial").exists() and Path(f"{out}.partial").stat().st_size > 0)
     copy = work / "copy" / out.name
     shutil.rmtree(copy.parent, ignore_errors=True)
@@ -167,26 +169,26 @@ def check(out: Path, begun: Path, complete: Step, expected: list[bytes], work: P
     if had_rows:
         try:
             run(copy, MORE)
-            wrong.append("begun again unasked")
+            problems.append("started again without --overwrite")
         except OutputError:
             pass
-    if begun.exists() and (not out.exists() or out.read_bytes() not in (begun.read_bytes(), *expected)):
-        wrong.append("OUT was lost or is half written")
+    if before.exists() and (not out.exists() or out.read_bytes() not in (before.read_bytes(), *expected)):
+        problems.append("OUT was lost or is incomplete")
     record = Path(f"{out}.run.json")
-    has_begun = record.exists() and json.loads(record.read_text())["state"] == "running"
+    has_started = record.exists() and json.loads(record.read_text())["state"] == "running"
     complete(out)
-    if out.read_bytes() not in expected[: 1 if has_begun else 2]:
-        wrong.append("other rows after resuming")
+    if out.read_bytes() not in expected[: 1 if has_started else 2]:
+        problems.append("wrong rows after resuming")
     left = {path.name for path in out.parent.iterdir()}
     if left != {out.name, f"{out.name}.run.json"}:
-        wrong.append(f"left over: {sorted(left)}")
+        problems.append(f"other files are left: {sorted(left)}")
     if json.loads(record.read_text())["state"] != "finished":
-        wrong.append("the record does not say finished")
-    return wrong
+        problems.append("the state in the record is not finished")
+    return problems
 
 
-def check_without_log(out: Path, begun: Path, killed: Path, complete: Step, expected: list[bytes]) -> list[str]:
-    """Return what is wrong where the log is deleted besides, which no crash does: OUT's rows must not be lost."""
+def check_without_log(out: Path, killed: Path, complete: Step, expected: list[bytes]) -> list[str]:
+    """Return the problems if the log is also deleted, which no crash does. The rows of OUT must not be lost."""
     shutil.rmtree(out.parent)
     shutil.copytree(killed, out.parent)
     Path(f"{out}.partial").unlink(missing_ok=True)
@@ -194,37 +196,39 @@ def check_without_log(out: Path, begun: Path, killed: Path, complete: Step, expe
     try:
         complete(out)
     except OutputError:
-        return [] if before == (out.read_bytes() if out.exists() else None) else ["refused, but OUT was changed"]
-    return [] if out.read_bytes() in expected else ["rows lost with the log"]
+        return [] if before == (out.read_bytes() if out.exists() else None) else ["refused, but OUT has changed"]
+    return [] if out.read_bytes() in expected else ["rows were lost with the log"]
 
 
-def main(name: str, format_name: str, work: Path) -> None:
-    """Do one scenario and print, as JSON, what happened at each operation and what was wrong then."""
-    setup, step, complete = SCENARIOS[name]
-    democlass.output.rowlog.SECONDS_BETWEEN_SYNCS = float("inf")  # a power cut loses as much as it can
-    start, out = work / "start", work / "now" / f"out.{format_name}"
+def main(scenario: str, format_name: str, work: Path) -> None:
+    """Run one scenario and print its crashes as JSON: number of the operation, event and problems."""
+    setup, step, complete = SCENARIOS[scenario]
+    democlass.output.rowlog.SECONDS_BETWEEN_SYNCS = float(
+        "inf"
+    )  # no flush by time: a power cut loses as many rows as possible
+    start, out = work / "start", work / "current" / f"out.{format_name}"
     for folder in (start, out.parent):
         folder.mkdir()
     os.chdir(work)
-    for each in setup:
-        each(start / out.name)
+    for prepare in setup:
+        prepare(start / out.name)
     expected = []
-    for place, each in (("unbroken", step), ("not begun", complete)):
-        shutil.copytree(start, work / place)
-        each(work / place / out.name)
-        expected.append((work / place / out.name).read_bytes())
-    begun = start / out.name
-    points = []
+    for name, action in (("uninterrupted", step), ("not started", complete)):
+        shutil.copytree(start, work / name)
+        action(work / name / out.name)
+        expected.append((work / name / out.name).read_bytes())
+    crashes = []
     for number in range(1, 1000):
-        happened = False
-        for what, left in folders_left(number, start, out, step, work):
-            happened = True
-            points.append({"number": number, "what": what, "wrong": check(left, begun, complete, expected, work)})
-        if not happened:
+        is_killed = False
+        for event, left in folders_left(number, start, out, step, work):
+            is_killed = True
+            problems = check(left, start / out.name, complete, expected, work)
+            crashes.append({"number": number, "event": event, "problems": problems})
+        if not is_killed:
             break
-        wrong = check_without_log(out, begun, work / "killed", complete, expected)
-        points.append({"number": number, "what": "killed, and the log deleted", "wrong": wrong})
-    print(json.dumps(points))  # noqa: T201
+        problems = check_without_log(out, work / "killed", complete, expected)
+        crashes.append({"number": number, "event": "killed, and the log deleted", "problems": problems})
+    print(json.dumps(crashes))  # noqa: T201
 
 
 if __name__ == "__main__":

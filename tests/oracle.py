@@ -1,4 +1,4 @@
-"""The reference behaviour. It shares no code with the package.
+"""The reference behaviour, implemented without code of the package.
 
 PIL opens the file, `convert("RGB")`, torchvision's transforms of the PIL image, a batch of one, float32, softmax of
 the logits divided by the checkpoint's temperature.
@@ -24,8 +24,8 @@ RACE = transforms.Compose([transforms.Resize((224, 224)), transforms.ToTensor(),
 def networks() -> list[tuple[nn.Module, float]]:
     """Return both networks with their temperatures."""
     loaded = []
-    plain = (models.resnet18(num_classes=2), models.resnet50(num_classes=6))
-    for network, file in zip(plain, ("model_checkpoint.pth", "best_model.pth"), strict=True):
+    architectures = (models.resnet18(num_classes=2), models.resnet50(num_classes=6))
+    for network, file in zip(architectures, ("model_checkpoint.pth", "best_model.pth"), strict=True):
         checkpoint = torch.load(WEIGHTS / file, weights_only=True)
         network.load_state_dict({name: value.float() for name, value in checkpoint["model_state_dict"].items()})
         loaded.append((network.eval(), checkpoint.get("temperature", 1.0)))

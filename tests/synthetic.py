@@ -1,4 +1,4 @@
-"""Runs without networks: predictions that depend only on their names, and records for them."""
+"""Runs without networks: predictions that depend only on the names of the images."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from democlass.tasks import TASKS
 RESUME, RETRY, OVERWRITE = WriteMode(resume=True), WriteMode(resume=True, retry_errors=True), WriteMode(overwrite=True)
 
 
-def predict(name: str, edition: int = 0) -> Prediction:
-    """Return a prediction with random probabilities. Names that start with `bad` are errors."""
+def predict(name: str, version: int = 0) -> Prediction:
+    """Return random probabilities that depend on `name` and `version`, or an error if the name starts with `bad`."""
     if Path(name).name.startswith("bad"):
         return Prediction(name, error="truncated: the file ends before the image does")
-    chance = random.Random(f"{name} {edition}")
+    generator = random.Random(f"{name} {version}")
     outcomes = {}
     for task in TASKS:
-        weights = [chance.random() for _ in task.labels]
+        weights = [generator.random() for _ in task.labels]
         outcomes[task.name] = Outcome.choose(
             {label: weight / sum(weights) for label, weight in zip(task.labels, weights, strict=True)}
         )
@@ -46,24 +46,24 @@ def run(
     names: Iterable[str],
     write_mode: WriteMode = WriteMode(),
     *,
-    answer: Callable[[str], Prediction] = predict,
+    classify: Callable[[str], Prediction] = predict,
     stop_after: int | None = None,
     warn: Callable[[str], None] = lambda _: None,
     new: RunRecord | None = None,
 ) -> tuple[list[str], Tally | None]:
-    """Run as the command does. Return the classified names, and the tally unless the run stopped early."""
+    """Write rows like the command does. Return the classified names, and the tally (None if the run stopped early)."""
     format_name = out.suffix[1:]
     with closing(FileSink(out, FORMATS[format_name], write_mode, warn=warn)) as output:
         output.begin(new or record(format_name))
-        done: list[str] = []
+        classified: list[str] = []
         for item in output.remaining(map(Item.of, names)):
-            if len(done) == stop_after:
-                return done, None
-            output.write(answer(str(item.name)))
-            done.append(str(item.name))
-        return done, output.finish(Counter())
+            if len(classified) == stop_after:
+                return classified, None
+            output.write(classify(str(item.name)))
+            classified.append(str(item.name))
+        return classified, output.finish(Counter())
 
 
-def beside(out: Path) -> set[str]:
-    """Return the suffixes of the files beside an output, such as `.partial`."""
+def companion_suffixes(out: Path) -> set[str]:
+    """Return the suffixes of the files that belong to an output, such as `.partial`."""
     return {path.name.removeprefix(out.name) for path in out.parent.iterdir() if path.name != out.name}

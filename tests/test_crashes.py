@@ -1,4 +1,4 @@
-"""A run that ends at any operation on disk, by a kill or a power cut, is completed by resuming, and loses nothing."""
+"""Crashes: a run is ended at each operation on disk, by a kill or a power cut. Resuming loses no rows."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def quick_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: thousands of files are forced to disk."""
+def fast_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory if the system has one, because the test flushes thousands of files to disk."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
         yield Path(folder)
 
 
-def ends_of(scenario: str, format_name: str, folder: Path) -> list[dict[str, object]]:
+def simulate_crashes(scenario: str, format_name: str, folder: Path) -> list[dict[str, object]]:
     tests = REPOSITORY / "tests"
     env = environment() | {"PYTHONPATH": f"{REPOSITORY / 'src'}:{tests}"}
-    words: list[str | Path] = [sys.executable, tests / "crashes.py", scenario, format_name, folder]
-    result = subprocess.run(words, env=env, capture_output=True, text=True)
+    arguments: list[str | Path] = [sys.executable, tests / "crashes.py", scenario, format_name, folder]
+    result = subprocess.run(arguments, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    ends: list[dict[str, object]] = json.loads(result.stdout)
-    return ends
+    crashes: list[dict[str, object]] = json.loads(result.stdout)
+    return crashes
 
 
 @pytest.mark.parametrize(
     ("scenario", "format_name"), [*((name, "csv") for name in SCENARIOS), ("add", "json"), ("retry", "jsonl")]
 )
-def test_whatever_operation_a_run_ends_at_resuming_gives_what_an_unbroken_run_gives(
-    scenario: str, format_name: str, quick_folder: Path
+def test_resuming_after_a_crash_at_any_operation_gives_the_same_file_as_an_uninterrupted_run(
+    scenario: str, format_name: str, fast_folder: Path
 ) -> None:
-    ends = ends_of(scenario, format_name, quick_folder)
-    assert [end for end in ends if end["wrong"]] == []
-    seen = {str(end["what"]) for end in ends}
+    crashes = simulate_crashes(scenario, format_name, fast_folder)
+    assert [crash for crash in crashes if crash["problems"]] == []
+    seen = {str(crash["event"]) for crash in crashes}
     for operation in ("open", "flock", "ftruncate", "write", "fsync", "fchmod", "replace", "unlink"):
         assert f"killed before {operation}" in seen
     assert {"killed within write", "power cut before fsync", "power cut before fsync, NUL bytes"} <= seen
-    # What is renamed was forced to disk just before, and the folder is just after: that can't be seen after a kill.
-    order = [str(end["what"]).split()[-1] for end in ends if str(end["what"]).startswith("killed before")]
-    renames = [place for place, operation in enumerate(order) if operation == "replace"]
-    assert len(renames) == 3  # the record that says running, OUT, the record that says finished
-    for place in renames:
-        assert order[place - 1] == "fsync" and "fsync" in order[place + 1 : place + 3]
+    # Each renamed file is flushed just before, and its folder just after. The folders left by a kill cannot show that.
+    killed_before = [str(crash["event"]) for crash in crashes if str(crash["event"]).startswith("killed before")]
+    operations = [event.split()[-1] for event in killed_before]
+    renames = [position for position, operation in enumerate(operations) if operation == "replace"]
+    assert len(renames) == 3  # the record with `running`, OUT, the record with `finished`
+    for position in renames:
+        assert operations[position - 1] == "fsync" and "fsync" in operations[position + 1 : position + 3]

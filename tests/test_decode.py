@@ -1,4 +1,4 @@
-"""From an input to pixels: what is turned, scaled and bounded; and what becomes of hostile bytes."""
+"""Decoding an image: EXIF orientation, pixel modes, limits, and damaged or hostile input."""
 
 from __future__ import annotations
 
@@ -35,29 +35,31 @@ def reason(source: Any, **options: Any) -> str:
     return caught.value.reason
 
 
-def test_a_large_jpeg_comes_smaller_where_speed_goes_first(portrait: Image.Image) -> None:
+def test_fast_decodes_a_large_jpeg_at_a_smaller_size(portrait: Image.Image) -> None:
     data = encoded(portrait.resize((2000, 1800)), "JPEG")
     assert (read(data).size, read(data, fast=True).size) == ((2000, 1800), (500, 450))
-    near, exact = (apply_geometry(read(data, fast=way), Geometry.SQUASH).astype(int) for way in (True, False))
-    assert np.abs(near - exact).mean() < 2
+    approximate, exact = (
+        apply_geometry(read(data, fast=is_fast), Geometry.SQUASH).astype(int) for is_fast in (True, False)
+    )
+    assert np.abs(approximate - exact).mean() < 2
 
 
 STORED = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-"""By EXIF orientation, the transposition that makes the stored image from the upright one."""
+"""For each EXIF orientation, the transposition that turns the upright image into the stored one."""
 
 
-def turned(orientation: int, format_: str, **options: Any) -> tuple[Image.Image, Image.Image, bytes]:
-    """Return an image upright, as it is stored, and the file that says how to turn it."""
+def with_orientation(orientation: int, format_: str, **options: Any) -> tuple[Image.Image, Image.Image, bytes]:
+    """Return the upright image, the stored image, and a file with the stored image and its EXIF orientation."""
     upright = Image.new("RGB", (64, 96), "black")
-    upright.paste("white", (0, 0, 32, 32))  # a corner and an aspect that tell all eight apart
-    back = STORED[orientation]
-    stored = upright if back is None else upright.transpose(Image.Transpose(back))
+    upright.paste("white", (0, 0, 32, 32))  # all eight orientations look different
+    transposition = STORED[orientation]
+    stored = upright if transposition is None else upright.transpose(Image.Transpose(transposition))
     exif = Image.Exif()
     exif[0x0112] = orientation
     return upright, stored, encoded(stored, format_, exif=exif.tobytes(), **options)
 
 
-def assert_alike(image: Image.Image, expected: Image.Image) -> None:
+def assert_similar(image: Image.Image, expected: Image.Image) -> None:
     assert image.size == expected.size
     assert np.abs(np.asarray(image).astype(int) - np.asarray(expected).astype(int)).mean() < 8
 
@@ -71,23 +73,23 @@ def assert_alike(image: Image.Image, expected: Image.Image) -> None:
 def test_exif_orientation_is_applied_or_ignored(orientation: int, format_: str, options: dict[str, Any]) -> None:
     Image.init()
     if format_ not in Image.SAVE:
-        pytest.skip(f"this Pillow writes no {format_}")
-    upright, stored, data = turned(orientation, format_, **options)
-    assert_alike(read(data), upright)
-    assert_alike(read(data, ignore_exif=True), stored)
+        pytest.skip(f"this Pillow cannot write {format_}")
+    upright, stored, data = with_orientation(orientation, format_, **options)
+    assert_similar(read(data), upright)
+    assert_similar(read(data, ignore_exif=True), stored)
     with Image.open(io.BytesIO(data)) as image:
-        assert_alike(read(image, ignore_exif=True), stored)
+        assert_similar(read(image, ignore_exif=True), stored)
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_the_orientation_of_heic_is_not_exif_and_always_applied(orientation: int) -> None:
+def test_the_orientation_of_heic_is_always_applied_because_it_is_not_exif(orientation: int) -> None:
     pytest.importorskip("pillow_heif").register_heif_opener()
-    upright, _, data = turned(orientation, "HEIF")
-    assert_alike(read(data), upright)
-    assert_alike(read(data, ignore_exif=True), upright)
+    upright, _, data = with_orientation(orientation, "HEIF")
+    assert_similar(read(data), upright)
+    assert_similar(read(data, ignore_exif=True), upright)
 
 
-def test_a_16_bit_tiff_is_turned_and_scaled() -> None:
+def test_a_16_bit_tiff_is_rotated_and_scaled() -> None:
     values = np.array([[0, 257, 514], [771, 1028, 65535]], np.uint16)
     data = encoded(Image.fromarray(values), "TIFF", tiffinfo={0x0112: 6})
     assert np.asarray(read(data))[:, :, 0].tolist() == [[3, 0], [4, 1], [255, 2]]
@@ -95,12 +97,12 @@ def test_a_16_bit_tiff_is_turned_and_scaled() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_exif_that_cannot_be_read_turns_nothing() -> None:
+def test_exif_that_cannot_be_read_is_ignored() -> None:
     data = encoded(Image.new("RGB", (16, 24)), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + b"\xff" * 40)
     assert read(data).size == (16, 24)
 
 
-def test_colours_that_pillow_cannot_convert_are_called_so() -> None:
+def test_pixels_that_pillow_cannot_convert_are_an_error() -> None:
     assert reason(Image.new("La", (4, 3))) == "unsupported pixels"
 
 
@@ -111,8 +113,8 @@ MODES: dict[str, tuple[Callable[[Image.Image], Image.Image], str, dict[str, Any]
     "RGBA PNG": (lambda image: with_alpha(image), "PNG", {}),
     "palette PNG": (lambda image: image.quantize(64), "PNG", {}),
     "palette PNG with one transparent colour": (lambda image: image.quantize(64), "PNG", {"transparency": 3}),
-    "palette PNG with alphas": (lambda image: image.quantize(64), "PNG", {"transparency": bytes(range(64))}),
-    "palette of 4 PNG": (lambda image: image.quantize(4), "PNG", {"bits": 2}),
+    "palette PNG with alpha values": (lambda image: image.quantize(64), "PNG", {"transparency": bytes(range(64))}),
+    "PNG with a palette of 4 colours": (lambda image: image.quantize(4), "PNG", {"bits": 2}),
     "grey PNG with one transparent value": (lambda image: image.convert("L"), "PNG", {"transparency": 7}),
     "RGB PNG with one transparent colour": (lambda image: image, "PNG", {"transparency": (1, 2, 3)}),
     "CMYK JPEG": (lambda image: image.convert("CMYK"), "JPEG", {}),
@@ -132,7 +134,11 @@ MODES: dict[str, tuple[Callable[[Image.Image], Image.Image], str, dict[str, Any]
     "YCbCr TIFF": (lambda image: image.convert("YCbCr"), "TIFF", {}),
     "YCbCr JPEG in TIFF": (lambda image: image.convert("YCbCr"), "TIFF", {"compression": "jpeg"}),
     "JPEG in TIFF": (lambda image: image, "TIFF", {"compression": "jpeg"}),
-    "TIFF of pages": (lambda image: image, "TIFF", {"save_all": True, "append_images": [Image.new("L", (9, 9))]}),
+    "TIFF with several pages": (
+        lambda image: image,
+        "TIFF",
+        {"save_all": True, "append_images": [Image.new("L", (9, 9))]},
+    ),
     "WebP": (lambda image: image, "WEBP", {}),
     "RGBA WebP": (lambda image: with_alpha(image), "WEBP", {}),
     "animated WebP": (lambda image: image, "WEBP", {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}),
@@ -158,16 +164,16 @@ def with_alpha(image: Image.Image) -> Image.Image:
 
 @pytest.mark.parametrize("name", MODES)
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
-def test_every_format_and_mode_as_pillow_converts_it(name: str, portrait: Image.Image) -> None:
+def test_every_format_and_mode_gives_the_pixels_that_pillow_gives(name: str, portrait: Image.Image) -> None:
     make, format_, options = MODES[name]
     Image.init()
     if format_ not in Image.SAVE:
-        pytest.skip(f"this Pillow writes no {format_}")
+        pytest.skip(f"this Pillow cannot write {format_}")
     data = encoded(make(portrait.resize((40, 30))), format_, **options)
     try:
         with Image.open(io.BytesIO(data)) as image:
             expected = np.asarray(image.convert("RGB"))
-    except OSError:  # YCbCr TIFFs are written by every Pillow, but read by new ones only
+    except OSError:  # every Pillow writes YCbCr TIFFs, but only new versions read them
         assert reason(data) in ("truncated", "damaged image")
         return
     assert np.array_equal(np.asarray(read(data)), expected)
@@ -175,34 +181,34 @@ def test_every_format_and_mode_as_pillow_converts_it(name: str, portrait: Image.
         assert np.array_equal(np.asarray(read(image)), expected)
 
 
-def test_arrays_and_pil_images_are_read_too(portrait: Image.Image) -> None:
+def test_arrays_and_pil_images_are_accepted(portrait: Image.Image) -> None:
     pixels = np.asarray(portrait)
     for source in (portrait, pixels, encoded(portrait)):
         assert np.array_equal(np.asarray(read(source)), pixels)
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)])
-def test_arrays_of_another_kind_are_refused(array: np.ndarray[Any, Any]) -> None:
+def test_arrays_of_another_shape_or_dtype_are_an_error(array: np.ndarray[Any, Any]) -> None:
     assert reason(array) == "not an image"
 
 
 @pytest.mark.parametrize("source", [None, 3, [1], io.BytesIO()])
-def test_what_is_no_input_is_the_callers_mistake(source: Any) -> None:
+def test_other_types_of_input_raise_a_type_error(source: Any) -> None:
     with pytest.raises(TypeError, match="an image must be a path"):
         read(source)
 
 
-def test_an_array_without_pixels_is_refused() -> None:
+def test_an_array_without_pixels_is_an_error() -> None:
     assert reason(np.zeros((0, 4, 3), np.uint8)) == "damaged image"
 
 
-def test_more_pixels_than_allowed_are_never_decoded() -> None:
+def test_an_image_above_the_pixel_limit_is_not_decoded() -> None:
     bomb = encoded(Image.new("1", (20_000, 20_000)))
     assert reason(bomb, max_pixels=10_000_000) == "too many pixels"
     assert read(encoded(Image.new("L", (100, 100))), max_pixels=10_000).size == (100, 100)
 
 
-def test_bytes_that_are_no_image() -> None:
+def test_bytes_that_are_not_an_image_are_an_error() -> None:
     assert reason(b"") == "empty file"
     assert reason(b"hello, world, this is text") == "not an image"
     assert reason(encoded(Image.new("RGB", (8, 8)), "EPS")) == "not an image"
@@ -214,20 +220,20 @@ def test_a_truncated_file_is_an_error(format_: str, portrait: Image.Image) -> No
     assert reason(data[: len(data) // 2]) in ("truncated", "damaged image", "not an image", "unreadable TIFF")
 
 
-def test_a_truncated_jpeg_is_called_so(portrait: Image.Image) -> None:
+def test_the_error_for_a_truncated_jpeg(portrait: Image.Image) -> None:
     assert reason(encoded(portrait, "JPEG")[:5000]) == "truncated"
 
 
 @pytest.mark.parametrize(
     "brand", [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
 )
-def test_heic_names_the_package_to_install(brand: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_heic_names_the_package_to_install(brand: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(ImageError, match=r"pip install 'democlass\[heic\]'"):
         read(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + b"\0" * 100)
 
 
-def test_heic_is_read_where_the_package_is_installed(portrait: Image.Image) -> None:
+def test_heic_is_read_if_the_package_is_installed(portrait: Image.Image) -> None:
     pytest.importorskip("pillow_heif").register_heif_opener()
     decoded = np.asarray(read(encoded(portrait, "HEIF"))).astype(int)
     assert np.abs(decoded - np.asarray(portrait).astype(int)).mean() < 8
@@ -247,12 +253,14 @@ def test_heic_is_read_where_the_package_is_installed(portrait: Image.Image) -> N
     ],
 )
 @pytest.mark.filterwarnings("ignore:unclosed")
-def test_what_is_no_file_is_never_waited_for(make: Callable[[Path], object], expected: str, tmp_path: Path) -> None:
+def test_folders_pipes_and_broken_links_are_an_error_at_once(
+    make: Callable[[Path], object], expected: str, tmp_path: Path
+) -> None:
     make(tmp_path / "x.jpg")
     assert reason(tmp_path / "x.jpg") == expected
 
 
-def test_a_file_that_may_not_be_read(
+def test_a_file_without_read_permission_is_an_error(
     tmp_path: Path, portrait: Image.Image, unprivileged: Callable[[], AbstractContextManager[None]]
 ) -> None:
     portrait.save(tmp_path / "x.jpg")
@@ -270,12 +278,12 @@ SEEDS = [encoded(Image.linear_gradient("L").resize((40, 30)).convert("RGB"), kin
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.data_too_large])
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=6)), max_size=6), st.data())
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_bytes_give_pixels_or_an_image_error_and_nothing_else(
+def test_damaged_bytes_give_pixels_or_an_image_error(
     seed: bytes, damage: list[tuple[int, bytes]], data: st.DataObject
 ) -> None:
     mutated = bytearray(seed)
-    for place, replacement in damage:
-        start = place % len(mutated)
+    for position, replacement in damage:
+        start = position % len(mutated)
         mutated[start : start + len(replacement)] = replacement
     end = data.draw(st.integers(0, len(mutated)))
     try:

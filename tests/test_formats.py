@@ -1,4 +1,4 @@
-"""Each format writes every row whole, and can be read back."""
+"""The output formats: what each one contains, and that it can be read back."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ OK, ERROR = Prediction.of_image("a.jpg", OUTCOMES), Prediction("b.jpg", error="t
 NAMES = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 
 
-def written(format_name: str, predictions: list[Prediction], shape: WriterOptions = WriterOptions()) -> bytes:
+def write(format_name: str, predictions: list[Prediction], options: WriterOptions = WriterOptions()) -> bytes:
     stream = io.BytesIO()
-    writer = FORMATS[format_name].writer(stream, shape)
+    writer = FORMATS[format_name].writer(stream, options)
     for prediction in predictions:
         writer.write(prediction)
     writer.close()
     return stream.getvalue()
 
 
-def test_csv() -> None:
-    header, ok, error = written("csv", [OK, ERROR]).decode().splitlines()
+def test_csv_has_a_header_and_one_row_for_each_image() -> None:
+    header, ok, error = write("csv", [OK, ERROR]).decode().splitlines()
     assert header == ",".join(columns())
     assert ok == (
         "a.jpg,ok,,Female,0.920000,Indian,0.700000,0.920000,0.080000,"
@@ -48,7 +48,7 @@ def test_csv() -> None:
     assert error == "b.jpg,error,truncated: copy it again" + "," * 12
 
 
-def test_json_is_one_array_and_json_lines_an_object_a_line() -> None:
+def test_json_is_one_array_and_json_lines_has_one_object_per_line() -> None:
     rows = [
         {
             "path": "a.jpg",
@@ -60,38 +60,38 @@ def test_json_is_one_array_and_json_lines_an_object_a_line() -> None:
         },
         {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"},
     ]
-    assert json.loads(written("json", [OK, ERROR])) == rows
-    assert [json.loads(line) for line in written("jsonl", [OK, ERROR]).splitlines()] == rows
+    assert json.loads(write("json", [OK, ERROR])) == rows
+    assert [json.loads(line) for line in write("jsonl", [OK, ERROR]).splitlines()] == rows
 
 
-def test_json_has_the_label_chosen_also_where_it_is_uncertain() -> None:
-    unsure = Prediction.of_image("a.jpg", {**OUTCOMES, "gender": Outcome("uncertain", GENDER.probabilities)})
-    row = json.loads(written("jsonl", [unsure]))
+def test_json_has_the_label_even_if_it_is_uncertain() -> None:
+    uncertain = Prediction.of_image("a.jpg", {**OUTCOMES, "gender": Outcome("uncertain", GENDER.probabilities)})
+    row = json.loads(write("jsonl", [uncertain]))
     assert (row["gender"], row["race"]) == ("uncertain", "Indian")
 
 
-def test_the_example_in_the_documentation_is_what_is_written() -> None:
+def test_the_examples_in_the_documents_match_the_output() -> None:
     ok, error = re.findall(r'^{"path".*$', (REPOSITORY / "docs" / "formats.md").read_text(), re.MULTILINE)
     assert ok in (REPOSITORY / "README.md").read_text()
-    assert ok == written("jsonl", [OK]).decode().strip()
-    assert json.loads(error).keys() == json.loads(written("jsonl", [ERROR])).keys()
+    assert ok == write("jsonl", [OK]).decode().strip()
+    assert json.loads(error).keys() == json.loads(write("jsonl", [ERROR])).keys()
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_no_rows_are_a_valid_file_too(format_name: str) -> None:
-    content = written(format_name, [])
+def test_a_file_without_rows_is_valid(format_name: str) -> None:
+    content = write(format_name, [])
     assert list(FORMATS[format_name].read(io.BytesIO(content), WriterOptions().tasks)) == []
 
 
 def test_text_formats_have_six_decimals() -> None:
     third = Prediction.of_image("a.jpg", {**OUTCOMES, "gender": Outcome("Male", {"Female": 1 / 3, "Male": 2 / 3})})
-    assert b"0.333333,0.666667" in written("csv", [third])
-    assert b'{"Female": 0.333333, "Male": 0.666667}' in written("jsonl", [third])
+    assert b"0.333333,0.666667" in write("csv", [third])
+    assert b'{"Female": 0.333333, "Male": 0.666667}' in write("jsonl", [third])
 
 
 def test_parquet_has_typed_columns() -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    table = parquet.read_table(io.BytesIO(written("parquet", [OK, ERROR])))
+    table = parquet.read_table(io.BytesIO(write("parquet", [OK, ERROR])))
     assert table.column_names == columns()
     assert [str(kind) for kind in table.schema.types] == ["string"] * 4 + ["float", "string"] + ["float"] * 9
     assert table["status"].to_pylist() == ["ok", "error"]
@@ -101,9 +101,9 @@ def test_parquet_has_typed_columns() -> None:
 @pytest.mark.parametrize("format_name", FORMATS)
 @settings(max_examples=40, deadline=None)
 @given(names=st.lists(NAMES, max_size=4))
-def test_every_name_comes_back_and_none_acts_as_structure(format_name: str, names: list[str]) -> None:
+def test_every_name_is_read_back_unchanged(format_name: str, names: list[str]) -> None:
     predictions = [Prediction(name, error="empty file: copy it again") for name in names]
-    content = written(format_name, predictions, WriterOptions(path_bytes=True))
+    content = write(format_name, predictions, WriterOptions(path_bytes=True))
     assert list(FORMATS[format_name].read(io.BytesIO(content), WriterOptions().tasks)) == predictions
 
 
@@ -111,40 +111,40 @@ def test_every_name_comes_back_and_none_acts_as_structure(format_name: str, name
 @settings(max_examples=40, deadline=None)
 @given(name=NAMES)
 def test_text_is_valid_utf_8(format_name: str, name: str) -> None:
-    written(format_name, [Prediction.of_image(name, OUTCOMES)], WriterOptions(path_bytes=True)).decode()
+    write(format_name, [Prediction.of_image(name, OUTCOMES)], WriterOptions(path_bytes=True)).decode()
 
 
-def test_raw_bytes_are_there_only_where_a_name_needs_them() -> None:
-    odd = Prediction.of_image(os.fsdecode(b"\xff.jpg"), OUTCOMES)
-    plain, raw = (json.loads(line) for line in written("jsonl", [OK, odd]).splitlines())
+def test_path_bytes_is_written_only_for_names_that_are_not_utf_8() -> None:
+    not_utf_8 = Prediction.of_image(os.fsdecode(b"\xff.jpg"), OUTCOMES)
+    plain, raw = (json.loads(line) for line in write("jsonl", [OK, not_utf_8]).splitlines())
     assert "path_bytes" not in plain
     assert (raw["path"], raw["path_bytes"]) == ("\\xff.jpg", b"\xff.jpg".hex())
-    rows = list(csv.DictReader(io.StringIO(written("csv", [OK, odd], WriterOptions(path_bytes=True)).decode())))
+    rows = list(csv.DictReader(io.StringIO(write("csv", [OK, not_utf_8], WriterOptions(path_bytes=True)).decode())))
     assert [row["path_bytes"] for row in rows] == ["", b"\xff.jpg".hex()]
 
 
-def test_on_a_terminal_no_name_acts() -> None:
-    content = written("csv", [Prediction.of_image("\x1b[2J\r\n\x9b.jpg", OUTCOMES)], WriterOptions(terminal=True))
+def test_control_characters_in_names_are_escaped() -> None:
+    content = write("csv", [Prediction.of_image("\x1b[2J\r\n\x9b.jpg", OUTCOMES)], WriterOptions(terminal=True))
     assert b"\\x1b[2J\\r\\n\\x9b.jpg,ok" in content
-    assert "\x1b" not in written("jsonl", [Prediction.of_image("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
-    assert "\x9b" not in written("json", [Prediction.of_image("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
+    assert "\x1b" not in write("jsonl", [Prediction.of_image("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
+    assert "\x9b" not in write("json", [Prediction.of_image("\x1b[2J\x9b.jpg", OUTCOMES)]).decode()
 
 
 @pytest.mark.parametrize(
     ("file", "name"),
     [("a.csv", "csv"), ("a.JSON", "json"), ("a.jsonl", "jsonl"), ("a.ndjson", "jsonl"), ("a.b.parquet", "parquet")],
 )
-def test_a_suffix_stands_for_a_format(file: str, name: str) -> None:
+def test_the_suffix_selects_the_format(file: str, name: str) -> None:
     assert format_of(Path(file)).name == name
 
 
 @pytest.mark.parametrize("file", ["results", "results.txt", "results.xlsx"])
-def test_an_unknown_suffix_is_refused_with_those_that_are_known(file: str) -> None:
+def test_the_error_for_an_unknown_suffix_lists_the_known_ones(file: str) -> None:
     with pytest.raises(UsageError, match=r"\.csv, \.json, \.jsonl.*--format"):
         format_of(Path(file))
 
 
-def test_a_missing_extra_answers_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_extra_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'democlass\[parquet\]'"):
         require(FORMATS["parquet"])

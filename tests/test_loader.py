@@ -1,4 +1,4 @@
-"""The loader: errors are values in the stream, and only they."""
+"""The loader: image errors are values in the stream, other exceptions are raised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from democlass.inputs.item import Item, Source
 from democlass.tasks import Geometry
 
 
-def every_third_is_broken(source: Source) -> Any:
+def decode_with_errors(source: Source) -> Any:
     number = int(str(source))
     if number % 3 == 2:
         raise ImageError("truncated", "copy it again")
@@ -20,8 +20,8 @@ def every_third_is_broken(source: Source) -> Any:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_each_input_comes_with_its_pixels_or_its_error(workers: int) -> None:
-    loaded = list(load(map(Item.of, map(str, range(12))), every_third_is_broken, workers=workers, ahead=4))
+def test_each_item_is_yielded_with_its_pixels_or_its_error(workers: int) -> None:
+    loaded = list(load(map(Item.of, map(str, range(12))), decode_with_errors, workers=workers, ahead=4))
     assert [item.name for item, _ in loaded] == [str(n) for n in range(12)]
     for number, (_, faces) in enumerate(loaded):
         assert isinstance(faces, ImageError) == (number % 3 == 2)
@@ -29,9 +29,9 @@ def test_each_input_comes_with_its_pixels_or_its_error(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_is_not_an_image_error_reaches_the_caller(workers: int) -> None:
-    def broken(_: Source) -> Any:
+def test_other_exceptions_are_raised(workers: int) -> None:
+    def fail(_: Source) -> Any:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(load([Item.of("a")], broken, workers=workers, ahead=2))
+        list(load([Item.of("a")], fail, workers=workers, ahead=2))

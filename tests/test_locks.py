@@ -1,4 +1,4 @@
-"""A file that one process at a time may write, and file systems that can't tell."""
+"""Locked files: one process at a time, and file systems without locks."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from democlass.errors import OutputError
 from democlass.output.locks import open_locked
 
 
-def test_a_second_holder_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
-    said: list[str] = []
-    first = open_locked(tmp_path / "log", said.append)
+def test_a_second_lock_is_refused_until_the_first_is_released(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    first = open_locked(tmp_path / "log", warnings.append)
     with pytest.raises(OutputError, match=r"another run is writing .*log: wait until it ends"):
-        open_locked(tmp_path / "log", said.append)
+        open_locked(tmp_path / "log", warnings.append)
     os.close(first)
-    os.close(open_locked(tmp_path / "log", said.append))
-    assert said == []
+    os.close(open_locked(tmp_path / "log", warnings.append))
+    assert warnings == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EIO])
-def test_a_file_system_without_locks_is_warned_of_and_written(
+def test_a_file_system_without_locks_causes_a_warning(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What Lustre, FUSE and NFS answer, which can't be mounted here."""
+    """The error codes are those of Lustre, FUSE and NFS, which cannot be mounted in a test."""
 
     def no_locks(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    said: list[str] = []
-    descriptor = open_locked(tmp_path / "log", said.append)
+    warnings: list[str] = []
+    descriptor = open_locked(tmp_path / "log", warnings.append)
     os.write(descriptor, b"row\n")
     os.close(descriptor)
-    assert len(said) == 1 and os.strerror(code) in said[0] and "no other run writes the same --out" in said[0]
+    assert len(warnings) == 1
+    assert os.strerror(code) in warnings[0] and "no other run writes the same --out" in warnings[0]
 
 
 @pytest.mark.parametrize("code", [errno.EWOULDBLOCK, errno.EACCES])
-def test_what_a_held_lock_is_answered_with(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_error_codes_of_a_held_lock_are_recognised(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def held(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
@@ -50,7 +53,7 @@ def test_what_a_held_lock_is_answered_with(code: int, tmp_path: Path, monkeypatc
         open_locked(tmp_path / "log", lambda _: None)
 
 
-def test_a_pipe_of_that_name_is_refused_without_waiting_for_a_reader(tmp_path: Path) -> None:
+def test_pipes_and_folders_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     with pytest.raises(OutputError, match="not a regular file"):
         open_locked(tmp_path / "log", lambda _: None)

@@ -1,4 +1,4 @@
-"""Where an output can be, and the modes of its files."""
+"""The paths that an output can have, the modes and owners of its files, and damaged outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mode_of(path: Path) -> int:
 
 
 @pytest.mark.parametrize("write_mode", [RESUME, OVERWRITE])
-def test_an_output_and_its_rows_so_far_keep_the_outputs_mode(write_mode: WriteMode, tmp_path: Path) -> None:
+def test_an_output_and_its_row_log_keep_the_mode_of_the_output(write_mode: WriteMode, tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     run(out, NAMES[:1])
     out.chmod(0o600)
@@ -37,7 +37,7 @@ def test_an_output_and_its_rows_so_far_keep_the_outputs_mode(write_mode: WriteMo
     assert mode_of(out) == 0o600
 
 
-def test_a_new_output_follows_the_umask_and_an_unfinished_one_its_log(tmp_path: Path) -> None:
+def test_a_new_output_follows_the_umask_and_a_resumed_one_has_the_mode_of_its_log(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         run(tmp_path / "r.csv", NAMES)
@@ -50,7 +50,7 @@ def test_a_new_output_follows_the_umask_and_an_unfinished_one_its_log(tmp_path: 
     assert mode_of(tmp_path / "s.csv") == 0o600
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
 def test_an_output_keeps_its_owner(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     run(out, NAMES[:1])
@@ -59,7 +59,7 @@ def test_an_output_keeps_its_owner(tmp_path: Path) -> None:
     assert (out.stat().st_uid, out.stat().st_gid) == (12345, 23456)
 
 
-def test_the_longest_name_is_written_and_a_longer_one_is_refused_first(tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_is_refused_before_the_run(tmp_path: Path) -> None:
     longest = os.pathconf(tmp_path, "PC_NAME_MAX") - len(".run.json.new")
     run(tmp_path / ("é" * (longest // 2 - 2) + ".csv"), NAMES)
     for length in (longest + 1, 247, 255, 300, 5000):
@@ -69,7 +69,7 @@ def test_the_longest_name_is_written_and_a_longer_one_is_refused_first(tmp_path:
 
 
 @pytest.mark.parametrize("suffix", [".partial", ".run.json", ".export"])
-def test_a_folder_in_the_place_of_a_file_beside_is_refused_first(suffix: str, tmp_path: Path) -> None:
+def test_a_folder_with_the_name_of_a_companion_file_is_refused_before_the_run(suffix: str, tmp_path: Path) -> None:
     (tmp_path / f"r.csv{suffix}").mkdir()
     with pytest.raises(OutputError, match=f"r.csv{suffix} is a folder"):
         FileSink(tmp_path / "r.csv", FORMATS["csv"], WriteMode())
@@ -81,22 +81,24 @@ DAMAGED = {
         b"\0" * 100,
         b"path,status\nsomething,else\n",
         b"{cut}",
-        b'{whole}"',
-        b"{whole}d.jpg,error\n",
+        b'{content}"',
+        b"{content}d.jpg,error\n",
         b"\xff",
     ],
     "json": [b"5", b"[\n5\n]\n", b"{cut}", b"[" * 100_000, b'[{"path": 5, "status": "error", "error": "x"}]'],
-    "jsonl": [b"5", b"{cut}", b"{whole}[]\n", b'{whole}{"path": null, "status": "error", "error": "x"}\n'],
+    "jsonl": [b"5", b"{cut}", b"{content}[]\n", b'{content}{"path": null, "status": "error", "error": "x"}\n'],
     "parquet": [b"", b"{cut}", b"PAR1" * 10],
 }
 
 
-@pytest.mark.parametrize(("suffix", "content"), [(suffix, each) for suffix, all_ in DAMAGED.items() for each in all_])
-def test_an_output_changed_by_hand_is_refused_in_one_line_and_left(suffix: str, content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "content"), [(suffix, each) for suffix, contents in DAMAGED.items() for each in contents]
+)
+def test_a_damaged_output_is_refused_in_one_line_and_not_changed(suffix: str, content: bytes, tmp_path: Path) -> None:
     out = tmp_path / f"r.{suffix}"
     run(out, NAMES)
-    whole = out.read_bytes()
-    damaged = content.replace(b"{whole}", whole).replace(b"{cut}", whole[:-20])
+    original = out.read_bytes()
+    damaged = content.replace(b"{content}", original).replace(b"{cut}", original[:-20])
     out.write_bytes(damaged)
     with pytest.raises(OutputError, match=r"was changed or damaged after row \d") as caught:
         run(out, NAMES, RESUME)
@@ -106,8 +108,8 @@ def test_an_output_changed_by_hand_is_refused_in_one_line_and_left(suffix: str, 
         run(out, NAMES)
 
 
-def test_a_full_disk_while_rows_are_taken_over_is_told_as_such(tmp_path: Path) -> None:
-    """A limit on file size stands for the full disk."""
+def test_a_full_disk_while_existing_rows_are_copied_is_reported(tmp_path: Path) -> None:
+    """A file-size limit replaces the full disk."""
     out = tmp_path / "r.csv"
     run(out, NAMES)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -122,7 +124,7 @@ def test_a_full_disk_while_rows_are_taken_over_is_told_as_such(tmp_path: Path) -
     assert len(list(read_rows(out, "csv", TASKS))) == 3
 
 
-def test_a_record_of_an_unknown_format_of_rows_is_refused(tmp_path: Path) -> None:
+def test_a_record_that_names_an_unknown_output_format_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     with closing(FileSink(out, FORMATS["csv"], WriteMode())) as output:
         output.begin(record("xlsx"))

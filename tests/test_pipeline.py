@@ -1,4 +1,4 @@
-"""The run: every row written before the next, and memory that does not grow with the collection."""
+"""The pipeline: each row is written before it is counted, and memory does not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FullSink(ListSink):
         raise OSError("full")
 
 
-def test_a_row_is_counted_and_shown_only_once_it_is_written(tiny: Callable[..., Classifier], photos: Path) -> None:
+def test_a_row_is_counted_and_reported_after_it_was_written(tiny: Callable[..., Classifier], photos: Path) -> None:
     (photos / "bad.jpg").touch()
     names = [str(name) for name in sorted(photos.glob("*.*"))]
     sink, tally = ListSink(), Tally()
@@ -62,8 +62,8 @@ def test_a_row_is_counted_and_shown_only_once_it_is_written(tiny: Callable[..., 
     assert tally.as_dict() == {"rows": 6, "classified": 5, "unreadable": {"empty file": 1}}
 
 
-def test_what_vanishes_between_walk_and_read_is_a_row(tiny: Callable[..., Classifier], photos: Path) -> None:
-    def walked() -> Iterator[Item]:
+def test_a_file_deleted_before_it_is_read_gets_an_error_row(tiny: Callable[..., Classifier], photos: Path) -> None:
+    def items_with_one_deleted() -> Iterator[Item]:
         for item in find([str(photos)], Walk(), Counter()):
             if str(item.name).endswith("b.jpg"):
                 Path(str(item.name)).unlink()
@@ -72,20 +72,20 @@ def test_what_vanishes_between_walk_and_read_is_a_row(tiny: Callable[..., Classi
     sink = ListSink()
     written = sink.written
     names = [item.name for item in find([str(photos)], Walk(), Counter())]
-    run(walked(), tiny(), sink, Tally())
+    run(items_with_one_deleted(), tiny(), sink, Tally())
     assert [each.path for each in written] == names
     assert [each.path for each in written if each.error] == [str(photos / "b.jpg")]
     assert all(each.error.startswith("no such file") for each in written if each.error)
 
 
-def test_a_write_that_fails_ends_the_run(tiny: Callable[..., Classifier], photos: Path) -> None:
+def test_a_failed_write_ends_the_run(tiny: Callable[..., Classifier], photos: Path) -> None:
     tally = Tally()
     with pytest.raises(OSError, match="full"):
         run([Item.of(photos / "a.jpg")] * 9, tiny(), FullSink(), tally)
     assert tally.classified == 0
 
 
-WHOLE_RUN = """
+RUN = """
 import resource, sys
 from collections import Counter
 from contextlib import closing
@@ -112,30 +112,30 @@ with closing(FileSink(out, FORMATS[out.suffix[1:]], WriteMode(), tasks)) as outp
 
 
 def peak_memory(images: int, photo: Path, folder: Path) -> float:
-    """Return the peak memory, in MB, of a whole run over so many links to one photo."""
+    """Return the peak memory, in MB, of a run over `images` hard links to one photo."""
     collection = folder / str(images)
     collection.mkdir()
     for number in range(images):
         os.link(photo, collection / f"{number:05}.jpg")
-    words: list[str | Path] = [
+    arguments: list[str | Path] = [
         sys.executable,
         "-c",
-        WHOLE_RUN,
+        RUN,
         collection,
         folder / "weights",
         folder / f"{images}.parquet",
     ]
     env = environment()
     env["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent)
-    answer = subprocess.run(words, env=env, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    rows, kilobytes = answer.stdout.split()
+    result = subprocess.run(arguments, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    rows, kilobytes = result.stdout.split()
     assert int(rows) == images
     return int(kilobytes) / 1000
 
 
 @pytest.mark.slow
-def test_memory_is_flat(tmp_path: Path, portrait: Image.Image) -> None:
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, portrait: Image.Image) -> None:
     pytest.importorskip("pyarrow")
     (tmp_path / "weights").mkdir()
     save_tiny_weights(tmp_path / "weights", tiny_tasks())

@@ -43,7 +43,7 @@ def test_no_progress_line_reads_0_minutes() -> None:
     assert images._line().endswith("9 of 10 images, 0.0 images/s, about 20 s left")
     steps = StepProgress(shown=False)
     steps._first = (0, time.monotonic() - 180)
-    step = SimpleNamespace(step=9, steps=10, size=64, loss=0.5, judged=None)
+    step = SimpleNamespace(step=9, steps=10, size=64, loss=0.5, validation=None)
     assert steps._line(step).endswith("about 20 s left at this size")  # type: ignore[arg-type]
 
 
@@ -100,8 +100,8 @@ def test_memory_use_does_not_grow_with_the_number_of_images() -> None:
 
 
 def test_a_summary_counts_the_labels_of_all_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    this_run, whole = tally(("Female", "White")), tally(("Female", "White"), ("Male", "Asian"))
-    summarise(this_run, whole, Counter(), 1.0, Path("r.csv"), Path("failed.csv"))
+    this_run, all_rows = tally(("Female", "White")), tally(("Female", "White"), ("Male", "Asian"))
+    summarise(this_run, all_rows, Counter(), 1.0, Path("r.csv"), Path("failed.csv"))
     text = capsys.readouterr().err
     assert re.search(r"^total +1 +1 +2$", text, re.MULTILINE)
     assert text.endswith("rows        r.csv\nrecord      r.csv.run.json\nerrors      failed.csv\n")

@@ -1,4 +1,4 @@
-"""The run's record: whole or absent under its name, and compared in what makes numbers."""
+"""The record of a run: writing, reading, validating, and comparing it with the run that resumes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def record(tiny: Callable[..., Classifier]) -> RunRecord:
     return RunRecord.of(classifier.networks, classifier.settings, "csv")
 
 
-def test_it_holds_all_that_numbers_depend_on(record: RunRecord) -> None:
+def test_a_record_contains_everything_that_results_depend_on(record: RunRecord) -> None:
     assert record.options == {
         "device": "cpu",
         "precision": "float32",
@@ -39,7 +39,7 @@ def test_it_holds_all_that_numbers_depend_on(record: RunRecord) -> None:
     assert record.checkpoints["gender"]["labels"] == ["Female", "Male"]
 
 
-def test_it_can_be_read_back(record: RunRecord, tmp_path: Path) -> None:
+def test_a_record_can_be_read_back(record: RunRecord, tmp_path: Path) -> None:
     finished = replace(record, state=FINISHED, tallies={"rows": 3})
     finished.write(tmp_path / "r.json")
     assert RunRecord.read(tmp_path / "r.json") == finished
@@ -47,14 +47,14 @@ def test_it_can_be_read_back(record: RunRecord, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("r.json*")] == ["r.json"]
 
 
-def test_the_same_run_may_go_on(record: RunRecord) -> None:
+def test_a_run_with_the_same_settings_may_resume(record: RunRecord) -> None:
     record.refuse_other(replace(record, started="later", format="json"))
 
 
-@pytest.mark.parametrize("what", ["sha256", "labels", "temperature"])
-def test_another_checkpoint_is_refused_by_name(what: str, record: RunRecord) -> None:
-    other = {**record.checkpoints, "race": {**record.checkpoints["race"], what: "other"}}
-    with pytest.raises(OutputError, match=f"race checkpoint's {what}"):
+@pytest.mark.parametrize("key", ["sha256", "labels", "temperature"])
+def test_another_checkpoint_is_refused_and_the_difference_is_named(key: str, record: RunRecord) -> None:
+    other = {**record.checkpoints, "race": {**record.checkpoints["race"], key: "other"}}
+    with pytest.raises(OutputError, match=f"race checkpoint's {key}"):
         record.refuse_other(replace(record, checkpoints=other))
 
 
@@ -62,7 +62,7 @@ OPTIONS = ["device", "precision", "batch_size", "fast", "ignore_exif", "max_pixe
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_another_option_is_refused_by_name(option: str, record: RunRecord) -> None:
+def test_another_option_is_refused_and_named(option: str, record: RunRecord) -> None:
     with pytest.raises(OutputError, match=f"{option}: .* then, other now"):
         record.refuse_other(replace(record, options={**record.options, option: "other"}))
 
@@ -74,7 +74,7 @@ DAMAGED: list[tuple[Any, str]] = [
     ([], "it is not a record of a run"),
     (5, "it is not a record of a run"),
     ({}, "format is missing"),
-    ({"state": "odd"}, "state has a value that no run writes"),
+    ({"state": "unknown"}, "state has a value that no run writes"),
     ({"format": None}, "format has a value"),
     ({"checkpoints": [1]}, "checkpoints has a value"),
     ({"checkpoints": {"gender": 1}}, "checkpoints has a value"),
@@ -94,34 +94,34 @@ DAMAGED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "what"), DAMAGED, ids=[str(number) for number in range(len(DAMAGED))])
-def test_a_damaged_record_is_one_line_that_says_what_to_do(
-    change: Any, what: str, record: RunRecord, tmp_path: Path
+@pytest.mark.parametrize(("change", "problem"), DAMAGED, ids=[str(number) for number in range(len(DAMAGED))])
+def test_the_error_for_a_damaged_record_is_one_line_and_says_what_to_do(
+    change: Any, problem: str, record: RunRecord, tmp_path: Path
 ) -> None:
     record.write(tmp_path / "r.json")
-    whole = json.loads((tmp_path / "r.json").read_text())
+    document = json.loads((tmp_path / "r.json").read_text())
     if isinstance(change, dict) and change:
-        change = whole | change
+        change = document | change
     (tmp_path / "r.json").write_text(change if isinstance(change, str) else json.dumps(change))
-    with pytest.raises(OutputError, match=f"{what}.*Restore a copy of it, or --overwrite begins again") as caught:
+    with pytest.raises(OutputError, match=f"{problem}.*Restore a copy of it, or --overwrite begins again") as caught:
         RunRecord.read(tmp_path / "r.json")
     assert "\n" not in str(caught.value) and "RunRecord" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["format", "checkpoints", "options", "runs", "state", "started"])
-def test_what_is_missing_is_named(name: str, record: RunRecord, tmp_path: Path) -> None:
+def test_the_error_names_a_missing_key(name: str, record: RunRecord, tmp_path: Path) -> None:
     record.write(tmp_path / "r.json")
-    whole = json.loads((tmp_path / "r.json").read_text())
-    del whole[name]
-    (tmp_path / "r.json").write_text(json.dumps(whole))
+    document = json.loads((tmp_path / "r.json").read_text())
+    del document[name]
+    (tmp_path / "r.json").write_text(json.dumps(document))
     with pytest.raises(OutputError, match=f": {name} is missing"):
         RunRecord.read(tmp_path / "r.json")
 
 
-def test_what_this_version_does_not_know_is_left_alone(record: RunRecord, tmp_path: Path) -> None:
+def test_unknown_keys_are_ignored(record: RunRecord, tmp_path: Path) -> None:
     record.write(tmp_path / "r.json")
-    whole = json.loads((tmp_path / "r.json").read_text())
-    (tmp_path / "r.json").write_text(json.dumps(whole | {"note": "mine"}))
+    document = json.loads((tmp_path / "r.json").read_text())
+    (tmp_path / "r.json").write_text(json.dumps(document | {"note": "mine"}))
     assert RunRecord.read(tmp_path / "r.json") == record
 
 
@@ -131,14 +131,14 @@ def test_a_record_of_a_newer_format_is_refused(record: RunRecord, tmp_path: Path
         RunRecord.read(tmp_path / "r.json")
 
 
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_pipes_and_folders_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "."):
         with pytest.raises(OutputError, match="not a regular file"):
             RunRecord.read(tmp_path / name)
 
 
-def test_a_record_of_version_0_1_0_is_one_run(tmp_path: Path) -> None:
+def test_a_record_of_version_0_1_0_is_read_as_one_run(tmp_path: Path) -> None:
     old = RunRecord.read(DATA / "0.1.0" / "unfinished.csv.run.json")
     assert old is not None and (old.threads, old.versions["democlass"], old.state) == (2, "0.1.0", "running")
     assert (old.log_bytes, old.replaces, old.runs[0].folder) == (None, None, None)
@@ -146,7 +146,7 @@ def test_a_record_of_version_0_1_0_is_one_run(tmp_path: Path) -> None:
     assert RunRecord.read(tmp_path / "r.json") == old
 
 
-def test_an_option_that_an_older_version_did_not_have_had_its_default(record: RunRecord) -> None:
+def test_an_option_missing_from_an_older_record_has_its_default(record: RunRecord) -> None:
     older = {name: value for name, value in record.options.items() if name not in ("fast", "max_pixels")}
     replace(record, options=older).refuse_other(record)
     with pytest.raises(OutputError, match="fast: False then, True now"):

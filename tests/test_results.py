@@ -1,4 +1,4 @@
-"""Prediction, and the two shapes it is written in."""
+"""Predictions, and how they are written: as nested documents, flat rows and data frames."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ OK = Prediction.of_image("a.jpg", {"gender": GENDER, "race": RACE})
 ERROR = Prediction("b.jpg", error="truncated: copy it again")
 
 
-def test_confidence_is_the_probability_of_the_label_chosen() -> None:
+def test_confidence_is_the_probability_of_the_chosen_label() -> None:
     assert (RACE.label, RACE.confidence) == ("Indian", 0.70)
 
 
-def test_below_the_least_confidence_the_label_is_uncertain_and_probabilities_stay() -> None:
-    unsure = Outcome.choose({"Female": 0.55, "Male": 0.45}, min_confidence=0.6)
-    assert unsure == Outcome("uncertain", {"Female": 0.55, "Male": 0.45})
-    assert unsure.confidence == 0.55
+def test_below_the_minimum_confidence_the_label_is_uncertain_and_the_probabilities_stay() -> None:
+    uncertain = Outcome.choose({"Female": 0.55, "Male": 0.45}, min_confidence=0.6)
+    assert uncertain == Outcome("uncertain", {"Female": 0.55, "Male": 0.45})
+    assert uncertain.confidence == 0.55
     assert Outcome.choose({"Female": 0.6, "Male": 0.4}, min_confidence=0.6).label == "Female"
 
 
-def test_the_nested_shape() -> None:
+def test_a_document_is_nested() -> None:
     assert to_document(OK) == {
         "path": "a.jpg",
         "status": "ok",
@@ -55,7 +55,7 @@ def test_the_nested_shape() -> None:
     assert to_document(ERROR) == {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}
 
 
-def test_the_flat_shape() -> None:
+def test_a_row_is_flat() -> None:
     assert columns() == [
         "path",
         "status",
@@ -78,23 +78,23 @@ def test_the_flat_shape() -> None:
     assert to_rows(ERROR) == [{"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}]
 
 
-def test_the_reason_is_what_stands_before_the_advice() -> None:
+def test_the_reason_is_the_part_of_the_error_before_the_colon() -> None:
     assert (ERROR.reason, OK.reason) == ("truncated", None)
 
 
 def predictions() -> st.SearchStrategy[Prediction]:
     def outcome(labels: list[str]) -> st.SearchStrategy[Outcome]:
-        shares = st.lists(st.floats(0, 1, width=32), min_size=len(labels), max_size=len(labels))
-        return shares.map(lambda values: Outcome.choose(dict(zip(labels, values, strict=True)), 0.5))
+        values = st.lists(st.floats(0, 1, width=32), min_size=len(labels), max_size=len(labels))
+        return values.map(lambda drawn: Outcome.choose(dict(zip(labels, drawn, strict=True)), 0.5))
 
-    both = st.fixed_dictionaries({"gender": outcome(["Female", "Male"]), "race": outcome(list(RACE.probabilities))})
+    outcomes = st.fixed_dictionaries({"gender": outcome(["Female", "Male"]), "race": outcome(list(RACE.probabilities))})
     paths = st.binary(min_size=1).map(os.fsdecode)
-    ok = st.builds(Prediction.of_image, paths, both)
+    ok = st.builds(Prediction.of_image, paths, outcomes)
     return ok | st.builds(Prediction, paths, st.just(()), st.text(min_size=1))
 
 
 @given(predictions())
-def test_both_shapes_can_be_read_back(prediction: Prediction) -> None:
+def test_documents_and_rows_can_be_read_back(prediction: Prediction) -> None:
     assert from_document(to_document(prediction, decimals=None)) == prediction
     assert [from_row(row) for row in to_rows(prediction)] == [prediction]
 
@@ -111,37 +111,37 @@ def test_json_keeps_every_face_with_its_box_and_score(faces: tuple[Face, ...]) -
     assert from_document(document) == prediction
 
 
-def test_flat_rows_are_one_for_each_face() -> None:
+def test_there_is_one_flat_row_for_each_face() -> None:
     assert [row["path"] for row in to_rows(GROUP)] == ["group.jpg", "group.jpg"]
     assert all(row["race"] == "Indian" for row in to_rows(GROUP))
     assert len(to_rows(Prediction("landscape.jpg"))) == 1
 
 
-def test_outcomes_of_a_prediction_are_those_of_its_only_face() -> None:
+def test_outcomes_are_those_of_the_only_face() -> None:
     assert OK.outcomes is OK.faces[0].outcomes
     assert ERROR.outcomes == {}
     with pytest.raises(ValueError, match=r"group.jpg has 2 faces"):
         _ = GROUP.outcomes
 
 
-def test_rows_of_version_0_1_0_have_no_labels_and_get_the_most_probable_ones() -> None:
+def test_rows_of_version_0_1_0_without_labels_get_the_most_probable_ones() -> None:
     assert from_document(to_document(OK, labels=False)) == OK
 
 
-@pytest.mark.parametrize("document", [{}, {"path": "a", "status": "fine"}, {"path": "a", "status": "ok"}])
-def test_what_is_no_row_is_refused(document: dict[str, object]) -> None:
+@pytest.mark.parametrize("document", [{}, {"path": "a", "status": "unknown"}, {"path": "a", "status": "ok"}])
+def test_an_invalid_document_is_refused(document: dict[str, object]) -> None:
     with pytest.raises((KeyError, ValueError)):
         from_document(document)
 
 
-def test_a_frame_has_a_row_a_prediction_and_every_column() -> None:
+def test_a_frame_has_one_row_for_each_prediction_and_all_columns() -> None:
     frame = to_frame([OK, ERROR])
     assert list(frame.columns) == columns()
     assert list(frame["path"]) == ["a.jpg", "b.jpg"]
     assert frame["race_Indian"][0] == 0.70 and math.isnan(frame["race_Indian"][1])
 
 
-def test_a_frame_carries_raw_bytes_where_a_name_needs_them() -> None:
+def test_a_frame_has_path_bytes_if_a_name_is_not_utf_8() -> None:
     frame = to_frame([OK, Prediction(os.fsdecode(b"\xff.jpg"), error="x: y")])
     assert list(frame["path"]) == ["a.jpg", "\\xff.jpg"]
     assert frame["path_bytes"][1] == b"\xff.jpg".hex()

@@ -1,4 +1,4 @@
-"""Outputs of version 0.1.0, whose JSON rows had no labels, are resumed."""
+"""Resuming outputs of version 0.1.0, whose JSON rows had no labels."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def run(out: Path, classifier: Classifier, names: list[Path], write_mode: WriteM
 
 
 @pytest.mark.parametrize("format_name", ["json", "jsonl"])
-def test_a_resumed_output_has_labels_in_all_rows(
+def test_after_resuming_all_rows_have_labels(
     format_name: str, tiny: Callable[..., Classifier], photos: Path, tmp_path: Path
 ) -> None:
     classifier = tiny(batch_size=2)
     (photos / "bad.jpg").touch()
     names = sorted(photos.glob("*.*"))
-    out, ours = tmp_path / f"old.{format_name}", tmp_path / f"ours.{format_name}"
-    for each in (out, ours):
-        run(each, classifier, names[2:])
+    out, expected = tmp_path / f"old.{format_name}", tmp_path / f"expected.{format_name}"
+    for path in (out, expected):
+        run(path, classifier, names[2:])
     out.write_text(re.sub(r'"(gender|race)": "\w+", ', "", out.read_text()))
     assert '"race"' not in out.read_text()
     tally = run(out, classifier, names, WriteMode(resume=True))
-    run(ours, classifier, names, WriteMode(resume=True))
-    assert out.read_bytes() == ours.read_bytes()
+    run(expected, classifier, names, WriteMode(resume=True))
+    assert out.read_bytes() == expected.read_bytes()
     assert (tally.rows, tally.labels.total()) == (6, 5)
     for line in out.read_text().splitlines():
         if '"ok"' in line:

@@ -1,4 +1,4 @@
-"""The row log: whole rows, one process at a time, repeated rows in the place of the first."""
+"""The row log: only complete rows, one process at a time, and replacements of earlier rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from democlass.tasks import TASKS
 def row(name: str, error: str | None = None) -> Prediction:
     if error:
         return Prediction(name, error=error)
-    even = {
+    uniform = {
         task.name: Outcome(task.labels[0], {label: 1 / len(task.labels) for label in task.labels}) for task in TASKS
     }
-    return Prediction.of_image(name, even)
+    return Prediction.of_image(name, uniform)
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def log(tmp_path: Path) -> Iterator[RowLog]:
         yield log
 
 
-def test_rows_come_back_with_every_digit(log: RowLog) -> None:
+def test_rows_are_read_back_with_all_digits(log: RowLog) -> None:
     rows = [row("a"), row("b", "truncated: x"), row("c")]
     for each in rows:
         log.append(each)
     assert list(log.rows()) == rows
 
 
-def test_a_repeated_row_takes_the_place_of_the_first_and_the_last_one_counts(log: RowLog) -> None:
+def test_the_last_replacement_of_a_row_is_read_in_its_position(log: RowLog) -> None:
     for each in (row("a"), row("b", "truncated: x"), row("c")):
         log.append(each)
     log.append(row("b", "truncated: again"), replaces=1)
@@ -62,23 +62,23 @@ def test_a_repeated_row_takes_the_place_of_the_first_and_the_last_one_counts(log
         b"\0\0\n" * 40_000,
     ],
 )
-def test_what_follows_the_last_whole_row_is_cut_off(torn: bytes, log: RowLog) -> None:
+def test_everything_after_the_last_complete_row_is_cut_off(torn: bytes, log: RowLog) -> None:
     log.append(row("a"))
     log.close()
     with log.path.open("ab") as file:
         file.write(torn)
-    with closing(RowLog(log.path)) as again:
-        again.cut_torn_end()
-        again.append(row("b"))
-        assert list(again.rows()) == [row("a"), row("b")]
+    with closing(RowLog(log.path)) as reopened:
+        reopened.cut_torn_end()
+        reopened.append(row("b"))
+        assert list(reopened.rows()) == [row("a"), row("b")]
 
 
-def test_a_log_of_nothing_but_a_torn_row_is_empty(log: RowLog) -> None:
+def test_a_log_with_only_an_incomplete_row_is_empty(log: RowLog) -> None:
     log.close()
     log.path.write_bytes(b"torn")
-    with closing(RowLog(log.path)) as again:
-        again.cut_torn_end()
-        assert again.is_empty and list(again.rows()) == []
+    with closing(RowLog(log.path)) as reopened:
+        reopened.cut_torn_end()
+        assert reopened.is_empty and list(reopened.rows()) == []
 
 
 DAMAGED = [
@@ -92,7 +92,7 @@ DAMAGED = [
     b'{"path": 5, "status": "error", "error": "x"}',
     b'{"path": null, "status": "error", "error": "x"}',
     b'{"path": "a\\u0000b", "status": "error", "error": "x"}',
-    b'{"path": "b", "status": "odd"}',
+    b'{"path": "b", "status": "unknown"}',
     b'{"path": "b", "status": "ok"}',
     b'{"path": "b", "status": "ok", "gender_probabilities": 5, "race_probabilities": {}}',
     b'{"path": "b", "path_bytes": "xx", "status": "error", "error": "x"}',
@@ -104,55 +104,55 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("line", DAMAGED, ids=[str(number) for number in range(len(DAMAGED))])
-def test_a_row_in_the_middle_that_cannot_be_read_is_refused_and_can_be_cut_off(line: bytes, log: RowLog) -> None:
+def test_the_error_for_a_damaged_row_has_a_command_that_cuts_it_off(line: bytes, log: RowLog) -> None:
     log.append(row("a"))
     start = log.size
     log.append(row("c"))
     log.close()
-    whole = log.path.read_bytes()
-    log.path.write_bytes(whole[:start] + line + b"\n" + whole[start:])
-    with closing(RowLog(log.path)) as again:
-        again.cut_torn_end()
+    content = log.path.read_bytes()
+    log.path.write_bytes(content[:start] + line + b"\n" + content[start:])
+    with closing(RowLog(log.path)) as reopened:
+        reopened.cut_torn_end()
         with pytest.raises(OutputError, match="--overwrite") as caught:
-            list(again.rows())
-        said = str(caught.value)
-        assert "\n" not in said and f"truncate -s {start} " in said
-        subprocess.run(shlex.split(said.partition(f"{start}: ")[2].partition(" removes")[0]), check=True)
-        assert list(again.rows()) == [row("a")]
+            list(reopened.rows())
+        message = str(caught.value)
+        assert "\n" not in message and f"truncate -s {start} " in message
+        subprocess.run(shlex.split(message.partition(f"{start}: ")[2].partition(" removes")[0]), check=True)
+        assert list(reopened.rows()) == [row("a")]
 
 
-def test_many_rows_are_added_at_once(log: RowLog) -> None:
+def test_many_rows_are_added_in_one_call(log: RowLog) -> None:
     rows = [row(f"{number}", "truncated: x") for number in range(2000)]
     log.extend(rows)
     log.append(row("last"))
     assert list(log.rows()) == [*rows, row("last")]
 
 
-def test_a_name_that_looks_like_a_replacement_is_a_row(log: RowLog) -> None:
+def test_a_name_that_contains_the_key_of_replacements_is_a_row(log: RowLog) -> None:
     rows = [row('a"replaces_row": 0.jpg'), row("replaces_row")]
     log.extend(rows)
     assert list(log.rows()) == rows
 
 
-def test_a_log_whose_name_was_deleted_keeps_its_rows_and_deletes_no_other(log: RowLog) -> None:
+def test_a_deleted_log_keeps_its_rows_and_does_not_delete_a_new_file_of_that_name(log: RowLog) -> None:
     log.append(row("a"))
     log.path.unlink()
-    log.path.write_text("another run's")
+    log.path.write_text("of another run")
     log.append(row("b"))
     assert list(log.rows()) == [row("a"), row("b")]
     log.close(discard=True)
-    assert log.path.read_text() == "another run's"
+    assert log.path.read_text() == "of another run"
 
 
-def test_rows_are_forced_to_disk_every_few_seconds(log: RowLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_flushed_to_disk_every_few_seconds(log: RowLog, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     fsync = os.fsync
 
-    def note(descriptor: int) -> None:
+    def record_fsync(descriptor: int) -> None:
         fsync(descriptor)
         synced.append(log.size)
 
-    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "fsync", record_fsync)
     log.append(row("a"))
     assert synced == []
     monkeypatch.setattr("democlass.output.rowlog.SECONDS_BETWEEN_SYNCS", 0.0)
@@ -160,12 +160,12 @@ def test_rows_are_forced_to_disk_every_few_seconds(log: RowLog, monkeypatch: pyt
     assert synced == [log.path.stat().st_size]
 
 
-def test_only_one_process_holds_it_and_death_lets_go(tmp_path: Path) -> None:
+def test_only_one_process_can_open_a_log_until_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "out.partial"
-    hold = (
+    open_log = (
         f"from democlass.output.rowlog import RowLog; import pathlib, time; log = RowLog(pathlib.Path({str(path)!r}))"
     )
-    code = f"import sys; sys.path[:0] = {sys.path!r}; {hold}; print(flush=True); time.sleep(60)"
+    code = f"import sys; sys.path[:0] = {sys.path!r}; {open_log}; print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
@@ -180,8 +180,8 @@ def test_an_empty_log_leaves_no_file(log: RowLog) -> None:
     assert not log.path.exists()
 
 
-def test_a_full_disk_keeps_whole_rows(tmp_path: Path) -> None:
-    """A file-size limit stands for the full disk: the kernel stops the write half-way just so."""
+def test_a_full_disk_leaves_only_complete_rows(tmp_path: Path) -> None:
+    """A file-size limit replaces the full disk: in both cases, the kernel writes only part of the row."""
     path = tmp_path / "out.partial"
     code = f"""
 import sys; sys.path[:0] = {sys.path!r}
@@ -199,12 +199,12 @@ except WriteError as error:
     print(error)
 log.close()
 """
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "--resume" in said
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "--resume" in output
     with closing(RowLog(path)) as log:
         assert [each.path for each in log.rows()] == ["a"]
 
 
-def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+def test_a_log_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="can't write"):
         RowLog(tmp_path / "none" / "out.partial")

@@ -1,4 +1,4 @@
-"""How one run made rows: what is said of it, and what is not."""
+"""The entry of one run in the record: command line without secrets, versions, and the folder of relative names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from democlass.output.run_info import RunInfo, without_secrets
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["classify", "batch", "d", "--out", "r.csv"], ["classify", "batch", "d", "--out", "r.csv"]),
         (["--api-key", "abc", "d"], ["--api-key", "***", "d"]),
@@ -21,35 +21,35 @@ from democlass.output.run_info import RunInfo, without_secrets
         (["--map", "path=key", "monkey/"], ["--map", "path=key", "monkey/"]),
     ],
 )
-def test_secrets_are_masked_and_names_are_as_given(words: list[str], said: list[str]) -> None:
-    assert without_secrets(words) == said
+def test_secrets_are_masked_and_other_words_are_unchanged(words: list[str], expected: list[str]) -> None:
+    assert without_secrets(words) == expected
 
 
-def test_a_run_says_where_and_with_what_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_entry_has_the_folder_the_threads_and_the_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = RunInfo.of(3, ["classify", "batch", "./d"], ["./d"])
     assert (run.folder, run.threads, run.sources) == (str(tmp_path.resolve()), 3, ["./d"])
     assert set(run.versions) == {"democlass", "python", "torch", "torchvision", "pillow", "simplejpeg"}
 
 
-def test_only_versions_that_both_know_can_differ() -> None:
+def test_only_versions_in_both_entries_are_compared() -> None:
     before = RunInfo(versions={"torch": "2.6.0", "python": "3.11.7", "gone": "1"})
     after = replace(before, versions={"torch": "2.7.1", "python": "3.11.7", "new": "1"})
     assert before.version_differences(after) == ["torch 2.6.0 then, 2.7.1 now"]
 
 
-def test_names_stay_relative_to_where_the_run_was_or_to_where_all_was_moved(
+def test_names_are_relative_to_the_folder_of_the_run_or_to_the_folder_it_was_moved_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path = tmp_path.resolve()
     for name in ("first", "second", "results"):
         (tmp_path / name).mkdir()
-    inside = RunInfo(folder=str(tmp_path / "first"), out=str(tmp_path / "first" / "r.csv"))
+    info = RunInfo(folder=str(tmp_path / "first"), out=str(tmp_path / "first" / "r.csv"))
     monkeypatch.chdir(tmp_path / "second")
-    assert inside.names_relative_to(tmp_path / "first" / "r.csv") == str(tmp_path / "first")
-    assert inside.names_relative_to(tmp_path / "results" / "r.csv") == str(tmp_path / "first")
-    assert inside.names_relative_to(tmp_path / "second" / "r.csv") == str(tmp_path / "second")  # copied, then resumed
+    assert info.names_relative_to(tmp_path / "first" / "r.csv") == str(tmp_path / "first")
+    assert info.names_relative_to(tmp_path / "results" / "r.csv") == str(tmp_path / "first")
+    assert info.names_relative_to(tmp_path / "second" / "r.csv") == str(tmp_path / "second")  # copied, then resumed
     monkeypatch.chdir(tmp_path)
     (tmp_path / "first").rename(tmp_path / "moved")
-    assert inside.names_relative_to(tmp_path / "moved" / "r.csv") == str(tmp_path / "moved")
-    assert RunInfo().names_relative_to(tmp_path / "moved" / "r.csv") == str(tmp_path)  # version 0.1.0 did not say
+    assert info.names_relative_to(tmp_path / "moved" / "r.csv") == str(tmp_path / "moved")
+    assert RunInfo().names_relative_to(tmp_path / "moved" / "r.csv") == str(tmp_path)  # version 0.1.0 did not record it

@@ -1,4 +1,4 @@
-"""OUT, OUT.partial and OUT.run.json, at every moment at which a run may die."""
+"""The sink for one file: OUT, OUT.partial and OUT.run.json, also if a run ends early."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def run(
     names: Iterable[Path],
     write_mode: WriteMode = WriteMode(),
     *,
-    die_after: int | None = None,
+    stop_after: int | None = None,
     **record: object,
 ) -> list[str]:
-    """Run as the command does, and return what was classified; or die after so many rows, as if killed."""
+    """Write rows like the command does. Return the classified names. The run ends early after `stop_after` rows."""
     output = FileSink(out, FORMATS[out.suffix[1:]], write_mode)
     try:
         output.begin(replace(RunRecord.of(classifier.networks, classifier.settings, out.suffix[1:]), **record))  # type: ignore[arg-type]
         done: list[str] = []
         for prediction in classifier.classify(output.remaining(map(Item.of, names))):
-            if len(done) == die_after:
+            if len(done) == stop_after:
                 return done
             output.write(prediction)
             done.append(Path(prediction.path or "").name)
@@ -62,7 +62,7 @@ def rows(out: Path) -> list[Prediction]:
     return list(FORMATS[out.suffix[1:]].read(io.BytesIO(out.read_bytes()), TASKS))
 
 
-def same(one: Path, other: Path) -> bool:
+def have_same_rows(one: Path, other: Path) -> bool:
     return rows(one) == rows(other) if one.suffix == ".parquet" else one.read_bytes() == other.read_bytes()
 
 
@@ -72,9 +72,7 @@ def names(photos: Path) -> list[Path]:
     return sorted(photos.glob("*.*"))
 
 
-def test_a_run_leaves_its_rows_and_its_record_and_nothing_else(
-    out: Path, classifier: Classifier, names: list[Path]
-) -> None:
+def test_a_run_leaves_only_its_output_and_its_record(out: Path, classifier: Classifier, names: list[Path]) -> None:
     run(out, classifier, names)
     assert [row.path for row in rows(out)] == [str(name) for name in names]
     assert {path.name for path in out.parent.glob("out*")} == {out.name, f"{out.name}.run.json"}
@@ -87,20 +85,20 @@ def test_a_run_leaves_its_rows_and_its_record_and_nothing_else(
     assert record["runs"][0]["threads"] >= 1 and record["runs"][0]["versions"]["torch"]
 
 
-@pytest.mark.parametrize("die_after", range(6))
-def test_resuming_completes_what_an_unbroken_run_gives(
-    die_after: int, out: Path, classifier: Classifier, names: list[Path]
+@pytest.mark.parametrize("stop_after", range(6))
+def test_resuming_gives_the_same_file_as_an_uninterrupted_run(
+    stop_after: int, out: Path, classifier: Classifier, names: list[Path]
 ) -> None:
-    unbroken = out.with_stem("unbroken")
-    run(unbroken, classifier, names)
-    first = run(out, classifier, names, die_after=die_after)
+    uninterrupted = out.with_stem("uninterrupted")
+    run(uninterrupted, classifier, names)
+    first = run(out, classifier, names, stop_after=stop_after)
     assert not out.exists()
     second = run(out, classifier, names, RESUME)
     assert first + second == [name.name for name in names]
-    assert same(out, unbroken)
+    assert have_same_rows(out, uninterrupted)
 
 
-def test_resuming_a_finished_run_adds_new_images_and_keeps_the_others(
+def test_resuming_a_finished_run_adds_new_images_and_keeps_existing_rows(
     out: Path, classifier: Classifier, names: list[Path]
 ) -> None:
     run(out, classifier, names[2:])
@@ -111,51 +109,55 @@ def test_resuming_a_finished_run_adds_new_images_and_keeps_the_others(
 
 
 def test_an_image_named_twice_has_two_rows(out: Path, classifier: Classifier, names: list[Path]) -> None:
-    run(out, classifier, [names[0], names[1], names[0]], die_after=2)
+    run(out, classifier, [names[0], names[1], names[0]], stop_after=2)
     assert run(out, classifier, [names[0], names[1], names[0]], RESUME) == [names[0].name]
 
 
-def test_error_rows_are_repeated_in_their_places(out: Path, classifier: Classifier, names: list[Path]) -> None:
+def test_retried_error_rows_keep_their_positions(out: Path, classifier: Classifier, names: list[Path]) -> None:
     run(out, classifier, names)
     bad = next(name for name in names if name.name == "bad.jpg")
     bad.write_bytes(names[0].read_bytes())
     assert run(out, classifier, names, RESUME) == []
     assert run(out, classifier, names, RETRY) == ["bad.jpg"]
-    unbroken = out.with_stem("unbroken")
-    run(unbroken, classifier, names)
-    assert same(out, unbroken)
+    uninterrupted = out.with_stem("uninterrupted")
+    run(uninterrupted, classifier, names)
+    assert have_same_rows(out, uninterrupted)
 
 
-def test_dying_while_errors_are_repeated_loses_nothing(out: Path, classifier: Classifier, names: list[Path]) -> None:
-    worse = [*names, names[0].with_name("none.jpg")]
-    run(out, classifier, worse)
+def test_a_run_that_ends_while_retrying_errors_loses_no_rows(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
+    with_missing = [*names, names[0].with_name("none.jpg")]
+    run(out, classifier, with_missing)
     before = rows(out)
-    assert run(out, classifier, worse, RETRY, die_after=1) == ["bad.jpg"]
+    assert run(out, classifier, with_missing, RETRY, stop_after=1) == ["bad.jpg"]
     assert rows(out) == before
-    assert run(out, classifier, worse, RETRY) == ["bad.jpg", "none.jpg"]
+    assert run(out, classifier, with_missing, RETRY) == ["bad.jpg", "none.jpg"]
     assert rows(out) == before
 
 
-def test_dying_while_new_images_are_added_loses_nothing(out: Path, classifier: Classifier, names: list[Path]) -> None:
+def test_a_run_that_ends_while_adding_images_loses_no_rows(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
     run(out, classifier, names[:3])
     before = rows(out)
-    run(out, classifier, names, RESUME, die_after=1)
+    run(out, classifier, names, RESUME, stop_after=1)
     assert rows(out) == before
     assert run(out, classifier, names, RESUME) == [name.name for name in names[4:]]
     assert len(rows(out)) == 6
 
 
-def test_dying_between_the_last_row_and_the_record_loses_nothing(
+def test_a_run_that_ends_between_the_last_row_and_the_record_loses_no_rows(
     out: Path, classifier: Classifier, names: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = RunRecord.write
 
-    def die_when_finished(record: RunRecord, path: Path) -> None:
+    def stop_before_finished(record: RunRecord, path: Path) -> None:
         if record.state == "finished":
             raise KeyboardInterrupt
         write(record, path)
 
-    monkeypatch.setattr(RunRecord, "write", die_when_finished)
+    monkeypatch.setattr(RunRecord, "write", stop_before_finished)
     with pytest.raises(KeyboardInterrupt):
         run(out, classifier, names)
     monkeypatch.undo()
@@ -164,13 +166,15 @@ def test_dying_between_the_last_row_and_the_record_loses_nothing(
     assert rows(out) == before
 
 
-def test_what_is_there_is_never_overwritten_unasked(out: Path, classifier: Classifier, names: list[Path]) -> None:
+def test_an_existing_output_is_replaced_only_with_overwrite(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
     run(out, classifier, names[:2])
     before = out.read_bytes()
     with pytest.raises(OutputError, match="--resume adds to it, --overwrite"):
         run(out, classifier, names)
     assert out.read_bytes() == before
-    run(out, classifier, names, OVERWRITE, die_after=1)
+    run(out, classifier, names, OVERWRITE, stop_after=1)
     assert out.read_bytes() == before
     with pytest.raises(OutputError, match="exists"):
         run(out, classifier, names)
@@ -178,20 +182,24 @@ def test_what_is_there_is_never_overwritten_unasked(out: Path, classifier: Class
     assert len(rows(out)) == 6
 
 
-def test_an_interrupted_overwriting_run_resumes_as_itself(out: Path, classifier: Classifier, names: list[Path]) -> None:
+def test_resuming_an_interrupted_run_with_overwrite_continues_that_run(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
     run(out, classifier, names[:2])
-    run(out, classifier, names[2:], OVERWRITE, die_after=0)
+    run(out, classifier, names[2:], OVERWRITE, stop_after=0)
     run(out, classifier, names[2:], RESUME)
     assert [row.path for row in rows(out)] == [str(name) for name in names[2:]]
 
 
-def test_an_unfinished_run_is_not_begun_again_unasked(out: Path, classifier: Classifier, names: list[Path]) -> None:
-    run(out, classifier, names, die_after=1)
+def test_an_unfinished_run_is_not_restarted_without_overwrite(
+    out: Path, classifier: Classifier, names: list[Path]
+) -> None:
+    run(out, classifier, names, stop_after=1)
     with pytest.raises(OutputError, match="unfinished"):
         run(out, classifier, names)
 
 
-def test_resuming_nothing_is_a_new_run_and_so_is_it_when_the_output_was_taken_away(
+def test_resuming_without_an_output_is_a_new_run_even_if_there_is_a_record(
     out: Path, classifier: Classifier, names: list[Path]
 ) -> None:
     assert len(run(out, classifier, names, RESUME)) == 6
@@ -199,10 +207,10 @@ def test_resuming_nothing_is_a_new_run_and_so_is_it_when_the_output_was_taken_aw
     assert len(run(out, classifier, names, RESUME)) == 6
 
 
-def test_resuming_under_other_circumstances_is_refused_saying_which(
+def test_resuming_with_other_checkpoints_or_options_is_refused_and_lists_them(
     out: Path, classifier: Classifier, names: list[Path]
 ) -> None:
-    run(out, classifier, names, die_after=1)
+    run(out, classifier, names, stop_after=1)
     record = RunRecord.of(classifier.networks, classifier.settings, "csv")
     other = {**record.checkpoints, "race": {**record.checkpoints["race"], "sha256": "0" * 64}}
     with pytest.raises(OutputError, match=r"race checkpoint's sha256: .* then, 000000000000… now"):
@@ -228,7 +236,7 @@ def test_resuming_a_file_changed_by_hand_is_refused(out: Path, classifier: Class
     assert out.read_bytes() == b"path,status\nsomething,else\n"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"state": "odd"}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"state": "unknown"}'])
 def test_a_record_that_cannot_be_read_is_refused(
     content: bytes, classifier: Classifier, names: list[Path], tmp_path: Path
 ) -> None:
@@ -239,7 +247,7 @@ def test_a_record_that_cannot_be_read_is_refused(
         run(out, classifier, names, RESUME)
 
 
-def test_a_link_is_written_through(classifier: Classifier, names: list[Path], tmp_path: Path) -> None:
+def test_a_symbolic_link_is_followed(classifier: Classifier, names: list[Path], tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out.csv").symlink_to(tmp_path / "elsewhere" / "real.csv")
     run(tmp_path / "out.csv", classifier, names)
@@ -247,7 +255,7 @@ def test_a_link_is_written_through(classifier: Classifier, names: list[Path], tm
     assert len(rows(tmp_path / "elsewhere" / "real.csv")) == 6
 
 
-def test_odd_places_are_refused(classifier: Classifier, tmp_path: Path) -> None:
+def test_an_output_in_an_unsuitable_place_is_refused(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
         FileSink(tmp_path, FORMATS["csv"], WriteMode())
     with pytest.raises(OutputError, match="does not exist"):
