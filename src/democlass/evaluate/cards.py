@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from democlass.errors import CheckpointError
 from democlass.evaluate.outputs import check_writable
-from democlass.networks.checkpoint_files import write_card_entry
+from democlass.networks.checkpoint_files import read_for_card, write_card_entry
 
 
 def check_cards(files: Mapping[str, Path]) -> None:
@@ -21,12 +18,7 @@ def check_cards(files: Mapping[str, Path]) -> None:
     """
     for path in files.values():
         check_writable(_resolve(path), f"{path} (--card)")
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # torch raises many types for a safetensors file or a file of another kind
-            content = None
-        if not isinstance(content, Mapping) or "model_state_dict" not in content:
-            raise CheckpointError(f"{path} can't have a card: only a torch file with model_state_dict can")
+        read_for_card(path)
 
 
 def write_cards(evaluation: Mapping[str, Any]) -> list[str]:

@@ -90,12 +90,18 @@ def write_card_entry(path: Path, key: str, value: Any) -> None:
 
     Raises CheckpointError, WriteError.
     """
+    content = read_for_card(path)
+    card = content.get("card")
+    _replace(path, {**content, "card": {**(card if isinstance(card, Mapping) else {}), key: value}})
+
+
+def read_for_card(path: Path) -> Mapping[str, Any]:
+    """Return the content of a checkpoint that can have a card: a torch file in our format. Raises CheckpointError."""
     old_content = _read_bytes(path)
     content = None if is_safetensors(old_content) else _parse(path, old_content)
     if not isinstance(content, Mapping) or "model_state_dict" not in content:
-        raise CheckpointError(f"{path} can't store a card: only torch files with model_state_dict can")
-    card = content.get("card")
-    _replace(path, {**content, "card": {**(card if isinstance(card, Mapping) else {}), key: value}})
+        raise CheckpointError(f"{path} can't have a card: only a torch file with model_state_dict can")
+    return content
 
 
 def _replace(path: Path, content: Mapping[str, Any]) -> None:
