@@ -1,10 +1,12 @@
-"""Information about processes on Linux."""
+"""Information about processes on Linux, and limits on this one."""
 
 from __future__ import annotations
 
 import os
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,20 +18,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-eventually = wait_until  # the former name
-
-
 def state_of(pid: int) -> str:
     """Return R for running, S for sleeping, Z for ended and so on; an empty string if there is no such process."""
     return _fields(pid)[0]
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process exists and has not ended."""
+    """Return whether a process exists and has not ended."""
     return state_of(pid) not in ("", "Z")
-
-
-is_there = is_running  # the former name
 
 
 def seconds_used(pid: int) -> float:
@@ -47,3 +43,14 @@ def _fields(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return [""]
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let this process write no file larger than `size` bytes, like a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

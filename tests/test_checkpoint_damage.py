@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import resource
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from democlass.networks.checkpoint_files import save, write_card_entry
 from democlass.networks.checkpoints import Checkpoint, load
 from democlass.networks.locations import Location, locate
 from democlass.tasks import TASKS, Task
+from processes import file_size_limit
 
 GENDER = tiny_tasks()[0]
 STATE = GENDER.network(2).state_dict()
@@ -156,17 +155,6 @@ def test_too_large_file_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_folder_is_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path)
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Let this process write no file larger than `size` bytes, like a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_full_disk_leaves_the_file_unchanged_and_no_temporary_file(file: Path, whole: bytes) -> None:

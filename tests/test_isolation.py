@@ -26,7 +26,7 @@ from democlass.images.messages import READY, send
 from democlass.inputs.item import Item
 from democlass.tasks import Geometry
 from hostile import endless_jpeg
-from processes import eventually, is_there, state_of
+from processes import is_running, state_of, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +115,7 @@ def test_idle_child_that_is_killed_is_replaced(shared_photos: Path) -> None:
         killed = decode.pids
         for child in killed:
             os.kill(child, signal.SIGKILL)
-        eventually(lambda: not any(map(is_there, killed)))
+        wait_until(lambda: not any(map(is_running, killed)))
         assert np.array_equal(decode(shared_photos / "a.jpg")[0][Geometry.SQUASH], before[0][Geometry.SQUASH])
         assert not set(decode.pids) & set(killed)
 
@@ -135,7 +135,7 @@ def test_file_that_takes_too_long_is_an_error(endless: Path, shared_photos: Path
         (child,) = decode.pids
         with pytest.raises(ImageError, match=r"^timed out: decoding took more than 0\.5 s"):
             decode(endless)
-        assert not is_there(child) and decode.pids == []
+        assert not is_running(child) and decode.pids == []
         assert decode((shared_photos / "a.jpg").read_bytes())
         with pytest.raises(ImageError, match="timed out"):
             decode(endless.read_bytes())
@@ -176,7 +176,7 @@ def test_time_limit_does_not_include_time_in_which_the_program_is_stopped() -> N
         subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno(), stdout=subprocess.PIPE) as waiting,
     ):
         assert waiting.stdout is not None and waiting.stdout.readline()
-        eventually(lambda: state_of(waiting.pid) == "S")
+        wait_until(lambda: state_of(waiting.pid) == "S")
         waiting.send_signal(signal.SIGSTOP)
         time.sleep(1.5)
         send(ours, READY, b"")

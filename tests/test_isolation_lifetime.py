@@ -18,7 +18,7 @@ from democlass.images.isolation import Cancellation, Isolated
 from democlass.images.loader import load
 from democlass.inputs.item import Item
 from hostile import endless_jpeg
-from processes import eventually, is_there, seconds_used
+from processes import is_running, seconds_used, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_cancellation_ends_only_its_own_calls(failing: Isolated, stuck: Path, ph
     threads = [threading.Thread(target=wait, args=call) for call in calls]
     for thread in threads:
         thread.start()
-    eventually(lambda: stuck.read_bytes() == b"!!!")
+    wait_until(lambda: stuck.read_bytes() == b"!!!")
     ours.cancel()
     for thread in threads[:2]:
         thread.join()
@@ -69,10 +69,10 @@ def test_close_ends_all_calls_and_children(failing: Isolated, stuck: Path, photo
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    eventually(lambda: stuck.read_bytes() == b"!!")
+    wait_until(lambda: stuck.read_bytes() == b"!!")
     children = failing.pids
     failing.close()
-    assert len(children) == 2 and not any(map(is_there, children))
+    assert len(children) == 2 and not any(map(is_running, children))
     waiting.join()
     for late in (lambda: failing(photos / "a.jpg"), lambda: failing.start(1)):
         with pytest.raises(CancelledError):
@@ -90,7 +90,7 @@ def test_closed_loader_does_not_wait_for_its_decoders(failing: Isolated, stuck: 
         cancel=cancellation.cancel,
     )
     next(stream)
-    eventually(lambda: stuck.read_bytes() == b"!!")
+    wait_until(lambda: stuck.read_bytes() == b"!!")
     stream.close()
     assert failing.pids == []
 
@@ -135,9 +135,9 @@ threading.Event().wait()
     with start_parent(code, photos / "a.jpg", file) as parent:
         (child,) = pids_of_children(parent)
         before = seconds_used(child)
-        eventually(lambda: file.stat().st_size > size or seconds_used(child) > before + 0.3)
+        wait_until(lambda: file.stat().st_size > size or seconds_used(child) > before + 0.3)
         parent.kill()
-    eventually(lambda: not is_there(child))
+    wait_until(lambda: not is_running(child))
 
 
 def test_program_that_ends_during_a_run_does_not_wait_for_it(stuck: Path, photos: Path) -> None:
@@ -154,7 +154,7 @@ raise ValueError("an error of the program")
         children = pids_of_children(parent)
         _, errors = parent.communicate(timeout=50)  # the time limit for decoding is 60 s
     assert parent.returncode == 1 and b"ValueError: an error of the program" in errors
-    eventually(lambda: not any(map(is_there, children)))
+    wait_until(lambda: not any(map(is_running, children)))
 
 
 def test_forked_process_has_its_own_children(photos: Path) -> None:
@@ -173,4 +173,4 @@ assert (decode(sys.argv[1])[0][Geometry.SQUASH] == before).all() and decode.pids
         _, errors = parent.communicate(timeout=60)
     assert parent.returncode == 0, errors.decode()
     assert one != other
-    eventually(lambda: not is_there(one) and not is_there(other))
+    wait_until(lambda: not is_running(one) and not is_running(other))

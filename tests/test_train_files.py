@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from democlass.networks.checkpoint_files import save
 from democlass.train.paths import TrainPaths
 from democlass.train.run import train
 from democlass.train.saving import load_tensors, save_tensors
+from processes import file_size_limit
 from training import StoppedError, have_same_weights, make_faces, make_job, one_thread, run_tiny, stop_at  # noqa: F401 (one_thread is an autouse fixture)
 
 pytestmark = pytest.mark.slow
@@ -149,24 +149,13 @@ def test_a_full_disk_is_found_before_the_first_step(faces: Path, monkeypatch: py
         train(make_job(faces, "new.pth"))
 
 
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """Limit the size of files that this process writes, which then sees a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (KIBIBYTE, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_at_the_end_loses_no_step(faces: Path) -> None:
     job = make_job(faces, "new.pth")
     train(replace(job, out=faces / "whole.pth"))
     with pytest.raises(StoppedError):
         train(job, stop_at(3))
     state = (faces / "new.pth.state").read_bytes()
-    with full_disk(), pytest.raises(WriteError) as error:
+    with file_size_limit(KIBIBYTE), pytest.raises(WriteError) as error:
         train(replace(job, resume=True, save_minutes=60.0))
     assert str(error.value) == (
         f"can't write {faces / 'new.pth'}: File too large. "
@@ -195,7 +184,7 @@ def test_a_failed_save_leaves_the_earlier_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     save_tensors(file, {"a": torch.zeros(3)})
     large = {"a": torch.zeros(100_000)}
-    with full_disk():
+    with file_size_limit(KIBIBYTE):
         with pytest.raises(WriteError, match=r"can't write .*file: File too large"):
             save_tensors(file, large)
         with pytest.raises(WriteError, match=r"can't write .*file: File too large"):
