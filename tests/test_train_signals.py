@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a training: finished steps are saved, the user is told, and no process is left."""
+"""Ctrl-C and SIGTERM during a training: finished steps are saved, a message says so, and no process is left."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def unwrap(text: str) -> str:
 
 
 def _parameters(kind: type) -> Iterator[inspect.Parameter]:
-    """Yield a parameter for each option that an options dataclass stands for."""
+    """Yield a parameter for each option of an options dataclass."""
     for field, annotation, per_task in _fields(kind):
         if per_task is None:
             yield _parameter(field.name, annotation, field.default)

@@ -26,7 +26,7 @@ def load_classifier(
 ) -> Classifier:
     """Load the networks, and start the decoding processes meanwhile.
 
-    If `image_count` is given, there are only so many images: they are one batch, unless a batch size was set.
+    If `image_count` is given, it is the number of all images: they are one batch, unless a batch size was set.
     `previous` is the record of a run to resume: its number of threads and batch size are used again, because they
     affect the last digits of results. Raises CheckpointError, DeviceError and UsageError; options that need no
     torch are checked before it is imported.

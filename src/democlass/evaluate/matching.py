@@ -92,10 +92,10 @@ def join_labels(
 
     Raises UsageError if that leaves no task.
     """
-    joined = {task.name: _join(label_set, matched, task, tasks) for task in tasks}
-    usable = {name: labelled for name, labelled in joined.items() if len(labelled.targets)}
+    by_task = {task.name: _join(label_set, matched, task, tasks) for task in tasks}
+    usable = {name: labelled for name, labelled in by_task.items() if len(labelled.targets)}
     if not usable:
-        raise UsageError(_nothing_to_evaluate(label_set, matched, joined))
+        raise UsageError(_nothing_to_evaluate(label_set, matched, by_task))
     return usable
 
 
@@ -124,11 +124,11 @@ def _join(label_set: LabelSet, matched: MatchedPredictions, task: Task, tasks: S
 
 
 def _nothing_to_evaluate(
-    label_set: LabelSet, matched: MatchedPredictions, joined: dict[str, LabelledPredictions]
+    label_set: LabelSet, matched: MatchedPredictions, by_task: dict[str, LabelledPredictions]
 ) -> str:
     """Return the message for a label set of which no image has both a label and a prediction."""
     reasons = [
-        f"{name}: {count:,} {reason}" for name, each in joined.items() for reason, count in each.excluded.items()
+        f"{name}: {count:,} {reason}" for name, each in by_task.items() for reason, count in each.excluded.items()
     ]
     reasons += [f"{count:,} rows: {reason}" for reason, count in label_set.excluded.items()]
     reasons += [f"{count:,} predictions {reason}" for reason, count in matched.unused.items()]

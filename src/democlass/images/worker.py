@@ -1,6 +1,6 @@
 """The worker: a child process that decodes images, one after the other, until its parent ends.
 
-Standard input is a pipe without data. It closes when the parent ends, for whatever reason. Standard output is a socket
+Standard input is a pipe without data. It closes when the parent ends, also if it is killed. Standard output is a socket
 for requests and responses. `isolation.py` and `worker_process.py` are the parent's side.
 """
 

@@ -38,7 +38,7 @@ class WorkerProcess:
         self.is_ready = False
         self.folder = current_folder_identity()
         self._connection, child_connection = socket.socketpair()
-        child_stdin, self._parent_pipe = os.pipe()  # closes when this process ends, for whatever reason: see worker.py
+        child_stdin, self._parent_pipe = os.pipe()  # closes when this process ends, also if it is killed: see worker.py
         try:
             self._process = subprocess.Popen(  # noqa: S603 (this Python, this package)
                 command,

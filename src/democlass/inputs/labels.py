@@ -91,7 +91,7 @@ class _ExampleBuilder:
         self._cached_labels = lru_cache(1024)(self._parse_labels)
 
     def add(self, row: Row | None) -> None:
-        """Add a row; None stands for a row with too many cells."""
+        """Add a row; None means a row with too many cells."""
         if row is None:
             self.excluded["more cells than columns"] += 1
             return

@@ -12,7 +12,7 @@ from democlass.inputs.item import Item
 from democlass.inputs.patterns import expand, is_pattern
 
 STANDARD_INPUT = "-"
-"""The source that stands for names on standard input."""
+"""The source that means: read names from standard input."""
 
 
 def find(

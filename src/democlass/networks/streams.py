@@ -1,4 +1,4 @@
-"""Several batches through the networks at a time, where the device has use for that."""
+"""Predict several batches in parallel, if that is faster on the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sink: where the rows of a run go. The command line, and whatever else runs the classifier, writes through one."""
+"""Sink: where the rows of a run go. The command line writes through one."""
 
 from __future__ import annotations
 

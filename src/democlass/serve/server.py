@@ -121,7 +121,7 @@ class Server(uvicorn.Server):
 
 
 def max_connections(workers: int) -> int:
-    """Return how many connections the limit on open files allows, besides the files of so many decoding workers."""
+    """Return how many connections the limit on open files allows, after the files of the decoding workers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         soft = 2**20

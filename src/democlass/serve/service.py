@@ -80,7 +80,7 @@ class Service:
 
     @contextmanager
     def reserve(self, images: int) -> Generator[None]:
-        """Reserve space in the queue for so many images inside this context. Raises ApiError if it does not suffice."""
+        """Reserve space in the queue for `images` inside this context. Raises ApiError if there is too little."""
         if self.pending_images + images > self.queue_size:
             raise busy_error(f"the queue has no space for {images} more images: try again later")
         if not self.pending_images:
