@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from democlass.errors import OutputError as OutputError
     from democlass.errors import UsageError as UsageError
     from democlass.errors import WriteError as WriteError
+    from democlass.flat import to_frame as to_frame
     from democlass.results import Face as Face
     from democlass.results import Outcome as Outcome
     from democlass.results import Prediction as Prediction
-    from democlass.results import to_frame as to_frame
 
 __version__ = "0.2.0"
 
@@ -40,7 +40,7 @@ _HOMES = {
     "Prediction": "results",
     "UsageError": "errors",
     "WriteError": "errors",
-    "to_frame": "results",
+    "to_frame": "flat",
 }
 
 __all__ = [*_HOMES, "__version__"]

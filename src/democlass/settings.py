@@ -14,6 +14,15 @@ from democlass.errors import UsageError
 MAX_BATCH = 2**14
 """Maximum number of images in a batch: 16,384, far above the size at which devices stop getting faster."""
 
+FACE_SIZE = 640
+"""Default longest side in pixels of the reduced image in which faces are searched."""
+
+MIN_FACE_SIZE, MAX_FACE_SIZE = 64, 1920
+"""Allowed values of that side. Larger images need gigabytes of memory in the detector."""
+
+MIN_FACE = 32
+"""Default side in pixels of the smallest face that is classified."""
+
 MAX_WORKERS = 1024
 """Maximum number of images decoded at the same time."""
 
@@ -42,6 +51,9 @@ class Settings:
     compiles the networks for this machine first. `max_pixels` limits the pixels of an image. `min_confidence` is a
     probability from 0 to 1.
 
+    With `faces`, faces are searched in each image, reduced to `face_size` pixels at its longest side, and classified;
+    not those smaller than `min_face` pixels, and with `largest` only the largest.
+
     Values of a wrong type or out of range raise UsageError. NumPy integers and floats are accepted and stored as
     Python integers and floats.
     """
@@ -54,15 +66,21 @@ class Settings:
     ignore_exif: bool = False
     max_pixels: int = MAX_PIXELS
     min_confidence: float = 0.0
+    faces: bool = False
+    face_size: int = FACE_SIZE
+    min_face: int = MIN_FACE
+    largest: bool = False
 
     def __post_init__(self) -> None:
         """Check every value. Raises UsageError."""
         if not isinstance(self.device, str):
             raise UsageError(f"device must be a name such as cpu or cuda:0, not {_describe(self.device)}")
-        for name in ("fast", "compile", "ignore_exif"):
+        for name in ("fast", "compile", "ignore_exif", "faces", "largest"):
             check_flag(name, getattr(self, name))
         checked: dict[str, Any] = {
             "max_pixels": check_integer("max_pixels", self.max_pixels, minimum=1),
+            "face_size": check_integer("face_size", self.face_size, minimum=MIN_FACE_SIZE, maximum=MAX_FACE_SIZE),
+            "min_face": check_integer("min_face", self.min_face, minimum=1),
             "min_confidence": _check_probability("min_confidence", self.min_confidence),
         }
         if self.precision is not None:

@@ -17,13 +17,13 @@ from democlass.cli.run_options import OutputFormat
 from democlass.cli.stdio import open_output, refuse_closed_input, refuse_closed_output
 from democlass.errors import UsageError
 from democlass.files import is_pipe_or_device
+from democlass.flat import needs_path_bytes
 from democlass.inputs.item import Item, ItemList
 from democlass.inputs.local import STANDARD_INPUT
 from democlass.output.formats import FORMATS, Format, Writer, WriterOptions, format_of, require
 from democlass.output.paths import refuse_odd_place
 from democlass.output.single import FileSink
 from democlass.output.stream import StreamSink
-from democlass.results import needs_path_bytes
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier

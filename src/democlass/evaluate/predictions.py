@@ -14,8 +14,9 @@ from typing import BinaryIO
 
 from democlass.errors import DemoclassError, UsageError
 from democlass.evaluate.run_records import read_record
+from democlass.nested import from_document
 from democlass.output.formats import FORMATS, Format, format_of, require
-from democlass.results import Prediction, from_document
+from democlass.results import Prediction
 from democlass.tasks import UNCERTAIN, Task
 
 _SUM_TOLERANCE = 0.01

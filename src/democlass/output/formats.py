@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from democlass.errors import MissingExtraError, UsageError
+from democlass.flat import BOX_COLUMNS, columns, from_rows, to_rows
 from democlass.names import escape_in_json, to_printable
-from democlass.results import DECIMALS, Prediction, columns, from_document, from_row, to_document, to_rows
+from democlass.nested import from_document, to_document
+from democlass.results import DECIMALS, Prediction
 from democlass.tasks import TASKS, Task
 
 _ROWS_AT_ONCE = 4096
@@ -26,11 +28,12 @@ _ROWS_AT_ONCE = 4096
 class WriterOptions:
     """What a writer must know before the first row.
 
-    `path_bytes`: flat rows have a column for the raw bytes of names. `terminal`: the stream is a terminal, which must
-    not interpret control characters in names.
+    `faces`: flat rows have the columns of face detection. `path_bytes`: they have a column for the raw bytes of names.
+    `terminal`: the stream is a terminal, which must not interpret control characters in names.
     """
 
     tasks: Sequence[Task] = TASKS
+    faces: bool = False
     path_bytes: bool = False
     terminal: bool = False
 
@@ -81,22 +84,26 @@ class CsvWriter:
 
     def __init__(self, stream: BinaryIO, options: WriterOptions) -> None:
         self._stream = stream
-        self._columns = columns(options.tasks, path_bytes=options.path_bytes)
+        self._columns = columns(options.tasks, faces=options.faces, path_bytes=options.path_bytes)
         self._clean = to_printable if options.terminal else str
         stream.write(csv_line(self._columns))
 
     def write(self, prediction: Prediction) -> None:
         """Write one row for each face."""
         rows = to_rows(prediction)
-        self._stream.write(b"".join(csv_line([self._cell(row.get(name)) for name in self._columns]) for row in rows))
+        self._stream.write(
+            b"".join(csv_line([self._cell(name, row.get(name)) for name in self._columns]) for row in rows)
+        )
 
     def close(self) -> None:
         """Do nothing: the format has no end."""
 
-    def _cell(self, value: Any) -> str:
+    def _cell(self, column: str, value: Any) -> str:
         if value is None:
             return ""
-        return f"{value:.{DECIMALS}f}" if isinstance(value, float) else self._clean(value)
+        if isinstance(value, float) and column not in BOX_COLUMNS:
+            return f"{value:.{DECIMALS}f}"
+        return self._clean(value)
 
 
 class ParquetWriter:
@@ -106,9 +113,10 @@ class ParquetWriter:
 
     def __init__(self, stream: BinaryIO, options: WriterOptions) -> None:
         pa, parquet = _pyarrow()
-        names = columns(options.tasks, path_bytes=options.path_bytes)
-        text = {"path", "status", "error", "path_bytes", *(task.name for task in options.tasks)}
-        self._schema = pa.schema([(name, pa.string() if name in text else pa.float32()) for name in names])
+        names = columns(options.tasks, faces=options.faces, path_bytes=options.path_bytes)
+        texts = ("path", "status", "error", "path_bytes", *(task.name for task in options.tasks))
+        types = dict.fromkeys(texts, pa.string()) | dict.fromkeys(BOX_COLUMNS, pa.float64()) | {"face": pa.int32()}
+        self._schema = pa.schema([(name, types.get(name, pa.float32())) for name in names])
         self._writer = parquet.ParquetWriter(stream, self._schema)
         self._table = pa.Table
         self._rows: list[dict[str, Any]] = []
@@ -149,8 +157,7 @@ def read_csv(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Predic
         header = next(lines, [])
         if header[:1] != ["path"]:
             raise ValueError("no header")
-        for cells in lines:
-            yield from_row(dict(zip(header, cells, strict=True)), tasks)
+        yield from from_rows((dict(zip(header, cells, strict=True)) for cells in lines), tasks)
     finally:
         text.detach()  # the caller closes the stream
 
@@ -158,9 +165,8 @@ def read_csv(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Predic
 def read_parquet(stream: BinaryIO, tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
     """Yield the predictions that `ParquetWriter` wrote."""
     _, parquet = _pyarrow()
-    for batch in parquet.ParquetFile(stream).iter_batches(_ROWS_AT_ONCE):
-        for row in batch.to_pylist():
-            yield from_row(row, tasks)
+    batches = parquet.ParquetFile(stream).iter_batches(_ROWS_AT_ONCE)
+    yield from from_rows((row for batch in batches for row in batch.to_pylist()), tasks)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from typing import BinaryIO
 from democlass.errors import OutputError, WriteError
 from democlass.files import PositionedReader
 from democlass.inputs.compact import Replacements
+from democlass.nested import from_document, to_document
 from democlass.output.formats import json_line
 from democlass.output.locks import open_locked
-from democlass.results import Prediction, from_document, to_document
+from democlass.results import Prediction
 from democlass.tasks import TASKS, Task
 
 SECONDS_BETWEEN_SYNCS = 5.0

@@ -11,7 +11,7 @@ from fastapi import FastAPI, File, Request, Response, UploadFile, params
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from democlass import __version__
-from democlass.results import to_document
+from democlass.nested import to_document
 from democlass.serve.errors import ApiError, disconnected_error
 from democlass.serve.metrics import CONTENT_TYPE
 from democlass.serve.pages import home_page
