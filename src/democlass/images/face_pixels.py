@@ -16,17 +16,14 @@ import numpy as np
 from democlass.images.decode import Pixels
 from democlass.tasks import SIDE, Geometry
 
-MAX_FACES = 1
-"""Faces of an image. Today the whole image is the only one."""
-
 _FACES = struct.Struct("<H")
 _FRAMES = struct.Struct("<B")
 _FRAME_SIZE = SIDE * SIDE * 3
 
 
-def max_size(geometries: Sequence[Geometry]) -> int:
-    """Return the largest number of bytes that `pack_faces` returns for these geometries."""
-    return _FACES.size + MAX_FACES * (_FRAMES.size + len(geometries) * _FRAME_SIZE)
+def max_size(geometries: Sequence[Geometry], faces: int = 1) -> int:
+    """Return the largest number of bytes that `pack_faces` returns for these geometries and number of faces."""
+    return _FACES.size + faces * (_FRAMES.size + len(geometries) * _FRAME_SIZE)
 
 
 def pack_faces(faces: Sequence[Pixels]) -> bytes:

@@ -11,19 +11,25 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from democlass.errors import CancelledError, DemoclassError, ImageError, UsageError
 from democlass.images.decode import Pixels
 from democlass.images.decoding import Decoding as Decoding
 from democlass.images.face_pixels import max_size, unpack_faces
-from democlass.images.messages import CONTENT, ERROR, NAME, PIXELS
+from democlass.images.messages import CONTENT, ERROR, NAME, OPEN_CONTENT, OPEN_NAME, PIXELS, PREVIEW
+from democlass.images.photo import Photo, max_preview_size
+from democlass.images.remote_photo import Ask, RemotePhoto
 from democlass.images.worker_process import WorkerPool, WorkerProcess
 from democlass.inputs.item import Source
 from democlass.names import raw_bytes
 from democlass.settings import DECODE_TIMEOUT
+
+Result = TypeVar("Result")
 
 _ATTEMPTS = 2
 _MAX_ERROR = 2**16
@@ -115,13 +121,41 @@ class Isolated:
         Raises CancelledError if `cancellation` is cancelled or this object closed, before or during the call;
         DemoclassError if no child can be started.
         """
-        if isinstance(source, bytes):
-            kind, content = CONTENT, source
-        elif isinstance(source, (str, os.PathLike)):
-            kind, content = NAME, raw_bytes(os.fspath(source))
-        else:
+        request = _request(source)
+        if request is None:
             return self._decoding(source)
-        cancellation = cancellation or Cancellation()
+        kind, content = request
+        geometries = self._decoding.geometries
+
+        def decode(ask: Ask) -> list[Pixels]:
+            return unpack_faces(ask(kind, content, PIXELS, max_size(geometries)), geometries)
+
+        return self._with_worker(request, decode, cancellation or Cancellation())
+
+    def with_photo(
+        self, source: Source, use: Callable[[Photo], Result], cancellation: Cancellation | None = None
+    ) -> Result:
+        """Open a photo, and return the result of `use`, which is called again if the child dies meanwhile.
+
+        The photo can be used only inside `use`. Raises the same as a call, and the exceptions of `use`.
+        """
+        request = _request(source)
+        if request is None:
+            return use(self._decoding.open(source))
+        kind, content = request
+        limit = max_preview_size(self._decoding.face_size)
+
+        def open_and_use(ask: Ask) -> Result:
+            opened = ask(OPEN_NAME if kind == NAME else OPEN_CONTENT, content, PREVIEW, limit)
+            return use(RemotePhoto(ask, opened, self._decoding.geometries))
+
+        return self._with_worker(request, open_and_use, cancellation or Cancellation())
+
+    def _with_worker(
+        self, request: tuple[bytes, bytes], talk: Callable[[Ask], Result], cancellation: Cancellation
+    ) -> Result:
+        """Return the result of `talk` with one child; with another one if the first dies."""
+        kind, content = request
         was_ready = False
         for _ in range(_ATTEMPTS):
             if cancellation.is_cancelled:
@@ -129,7 +163,7 @@ class Isolated:
             worker = self._pool.acquire(same_folder=kind == NAME and not content.startswith(b"/"))
             try:
                 with cancellation.of(worker):
-                    pixels = self._ask(worker, kind, content)
+                    result = talk(partial(self._ask, worker))
             except (EOFError, ValueError):  # the child died, or its answer is malformed
                 self._pool.discard(worker)
                 was_ready = was_ready or worker.is_ready
@@ -146,7 +180,7 @@ class Isolated:
                 raise
             else:
                 self._pool.release(worker)
-                return pixels
+                return result
         if cancellation.is_cancelled or self._pool.is_closed:
             raise CancelledError("decoding was cancelled")
         if not was_ready:
@@ -157,16 +191,26 @@ class Isolated:
         """Kill all children at once; running calls raise CancelledError. Later calls raise it too."""
         self._pool.close()
 
-    def _ask(self, worker: WorkerProcess, kind: bytes, content: bytes) -> list[Pixels]:
-        geometries = self._decoding.geometries
-        limit = max(max_size(geometries), _MAX_ERROR)
-        kind, answer = worker.request(kind, content, timeout=self._timeout, max_size=limit)
+    def _ask(
+        self, worker: WorkerProcess, kind: bytes, content: bytes, expected: bytes, max_size: int
+    ) -> bytes | bytearray:
+        """Return the answer of a child if it is of the expected kind. Raises ImageError for an error."""
+        kind, answer = worker.request(kind, content, timeout=self._timeout, max_size=max(max_size, _MAX_ERROR))
         if kind == ERROR:
             reason, advice = json.loads(answer)
             raise ImageError(str(reason), str(advice))
-        if kind != PIXELS:
+        if kind != expected:
             raise ValueError(f"an answer of kind {kind!r}")
-        return unpack_faces(answer, geometries)
+        return answer
+
+
+def _request(source: Source) -> tuple[bytes, bytes] | None:
+    """Return the kind and content of the request for an image, or None if it is decoded already."""
+    if isinstance(source, bytes):
+        return CONTENT, source
+    if isinstance(source, (str, os.PathLike)):
+        return NAME, raw_bytes(os.fspath(source))
+    return None
 
 
 def _own_command(decoding: str, timeout: str) -> list[str]:

@@ -1,7 +1,8 @@
 """The messages between a process and its decoding workers: a kind, a length, and content of that length.
 
-A request is a file name or an encoded image. A response is pixels or an error. Nothing is unpickled, because a worker
-has read hostile files.
+A request names an image: a file name or an encoded image. The response is its pixels, or an error. Or the image is
+opened as a photo: the response is its preview, and the next requests cut regions from it. Nothing is unpickled, because a
+worker has read hostile files.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import time
 from collections.abc import Callable
 
 NAME, CONTENT = b"N", b"C"
-READY, PIXELS, ERROR = b"R", b"P", b"E"
+OPEN_NAME, OPEN_CONTENT, CUT = b"n", b"c", b"x"
+"""Requests to open a photo, and to cut regions from the opened photo: a list of boxes in JSON, null for the whole."""
+READY, PIXELS, PREVIEW, ERROR = b"R", b"P", b"V", b"E"
 
 _HEADER = struct.Struct("<cQ")
 _MAX_WAIT = 1.0

@@ -16,10 +16,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from democlass.errors import ImageError
-from democlass.images.messages import CONTENT, ERROR, PIXELS, READY, receive, send
+from democlass.images.messages import (
+    CONTENT,
+    CUT,
+    ERROR,
+    NAME,
+    OPEN_CONTENT,
+    PIXELS,
+    PREVIEW,
+    READY,
+    receive,
+    send,
+)
 
 if TYPE_CHECKING:
     from democlass.images.decoding import Decoding
+    from democlass.images.photo import Photo
     from democlass.inputs.item import Source
 
 _MAX_REQUEST = 2**40
@@ -38,25 +50,49 @@ def main(decoding: str, timeout: float) -> None:
 
         from democlass.images.decoding import Decoding  # imports numpy and Pillow, the slowest part of the start
 
-        decode = Decoding.from_json(decoding)
+        answers = _Answers(Decoding.from_json(decoding))
         send(connection, READY, b"")
         with suppress(EOFError):
             while True:
                 kind, content = receive(connection, _MAX_REQUEST)
                 signal.setitimer(signal.ITIMER_REAL, timeout + _GRACE_SECONDS)
-                response = _decode(decode, bytes(content) if kind == CONTENT else os.fsdecode(bytes(content)))
+                response = answers.to(kind, bytes(content))
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 send(connection, *response)
 
 
-def _decode(decode: Decoding, source: Source) -> tuple[bytes, bytes]:
-    """Return the kind and content of the response."""
-    from democlass.images.face_pixels import pack_faces
+class _Answers:
+    """Answers requests. Keeps the opened photo until the next image."""
 
-    try:
-        return PIXELS, pack_faces(decode(source))
-    except ImageError as error:
-        return ERROR, json.dumps(str(error).split(": ", 1)).encode()
+    def __init__(self, decode: Decoding) -> None:
+        self._decode = decode
+        self._photo: Photo | None = None
+
+    def to(self, kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+        """Return the kind and content of the response."""
+        try:
+            return self._cut(content) if kind == CUT else self._read(kind, content)
+        except ImageError as error:
+            return ERROR, json.dumps(str(error).split(": ", 1)).encode()
+
+    def _read(self, kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+        from democlass.images.face_pixels import pack_faces
+        from democlass.images.photo import pack_preview
+
+        self._photo = None  # frees its memory
+        source: Source = content if kind in (CONTENT, OPEN_CONTENT) else os.fsdecode(content)
+        if kind in (NAME, CONTENT):
+            return PIXELS, pack_faces(self._decode(source))
+        self._photo = self._decode.open(source)
+        return PREVIEW, pack_preview(self._photo)
+
+    def _cut(self, content: bytes) -> tuple[bytes, bytes]:
+        from democlass.boxes import Box
+        from democlass.images.face_pixels import pack_faces
+
+        assert self._photo is not None, "a photo is opened first"
+        boxes = [None if box is None else Box(*box) for box in json.loads(content)]
+        return PIXELS, pack_faces(self._photo.cut(boxes))
 
 
 def _ignore_group_signals() -> None:
