@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 from democlass.errors import UsageError
-from democlass.images.decode import Pixels
+from democlass.faces.detector import Detector
+from democlass.faces.finder import FaceFinder
+from democlass.faces.reader import FaceReader
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import Loaded, default_workers, load
 from democlass.inputs.item import Item, Source
@@ -57,13 +59,13 @@ class Classifier:
     The networks repeat how annotators perceived faces. They know nothing about identity or ancestry.
     """
 
-    def __init__(self, networks: Networks, settings: Settings, decode: Decoding | Isolated, *, workers: int) -> None:
+    def __init__(self, networks: Networks, settings: Settings, reader: FaceReader, *, workers: int) -> None:
         self.networks = networks
         self.settings = replace(
             settings, device=str(networks.device), precision=networks.precision, batch_size=networks.batch_size
         )
         self.workers = workers
-        self.decode = decode
+        self.reader = reader
         self._is_closed = False
 
     def close(self) -> None:
@@ -72,8 +74,7 @@ class Classifier:
         Running calls of `classify` in other threads raise CancelledError, later calls UsageError.
         """
         self._is_closed = True
-        if isinstance(self.decode, Isolated):
-            self.decode.close()
+        self.reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +100,10 @@ class Classifier:
         ignore_exif: bool = False,
         max_pixels: int = Settings.max_pixels,
         min_confidence: float = 0.0,
+        faces: bool = False,
+        face_size: int = Settings.face_size,
+        min_face: int = Settings.min_face,
+        largest: bool = False,
         tasks: Sequence[Task] = TASKS,
     ) -> Classifier:
         """Read the checkpoints and build the networks.
@@ -114,6 +119,10 @@ class Classifier:
 
         `batch_size` is the number of faces per batch; None chooses one for the device. `max_pixels` is the largest
         width times height of an image. With `min_confidence` (0 to 1), less probable labels read `uncertain`.
+
+        With `faces`, the faces in each image are found and classified, otherwise each image as a whole. They are
+        searched in the image reduced to `face_size` pixels at its longest side. Faces smaller than `min_face` pixels
+        are not classified. With `largest`, each image has at most one face.
 
         Raises CheckpointError, DeviceError, UsageError.
         """
@@ -137,6 +146,10 @@ class Classifier:
             ignore_exif=ignore_exif,
             max_pixels=max_pixels,
             min_confidence=min_confidence,
+            faces=faces,
+            face_size=face_size,
+            min_face=min_face,
+            largest=largest,
         )
         return cls.build(
             locations,
@@ -189,7 +202,7 @@ class Classifier:
         for checkpoint in read.values():
             for warning in checkpoint.warnings:
                 warn(warning)
-        return cls(networks, settings, decoder, workers=workers)
+        return cls(networks, settings, FaceReader(decoder, _new_finder(networks, settings)), workers=workers)
 
     def classify(self, inputs: Iterable[Item | Source]) -> Generator[Prediction, None, None]:
         """Yield a prediction for each image, in order, either with its faces or with an error. Lazy.
@@ -203,23 +216,23 @@ class Classifier:
             raise UsageError("this classifier is closed: load another")
         size, streams = self.networks.batch_size, self.networks.streams
         cancellation = Cancellation()
-        decode = self._decode_until(cancellation)
+        self.reader.start(self.workers)
         # However the run ends, first the threads that predict are closed, then those that decode.
         with ExitStack() as stack:
             items, ahead = map(Item.of, inputs), size * streams + self.workers
             loaded = stack.enter_context(
-                closing(load(items, decode, workers=self.workers, ahead=ahead, cancel=cancellation.cancel))
+                closing(
+                    load(
+                        items,
+                        lambda source: self.reader(source, cancellation),
+                        workers=self.workers,
+                        ahead=ahead,
+                        cancel=cancellation.cancel,
+                    )
+                )
             )
             for predictions in stack.enter_context(closing(self._predict_ahead(split_into_chunks(loaded, size)))):
                 yield from predictions
-
-    def _decode_until(self, cancellation: Cancellation) -> Callable[[Source], Sequence[Pixels]]:
-        """Return the decoder for one run. Cancelling the run does not affect other runs."""
-        decode = self.decode
-        if not isinstance(decode, Isolated):
-            return decode
-        decode.start(self.workers)
-        return lambda source: decode(source, cancellation)
 
     def _predict_ahead(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
         """Predict several chunks in parallel, unless images are decoded in this thread."""
@@ -238,3 +251,10 @@ class Classifier:
     def __repr__(self) -> str:
         """Return one line: tasks, device, precision, batch size and workers."""
         return f"Classifier({self.networks!r}, workers={self.workers})"
+
+
+def _new_finder(networks: Networks, settings: Settings) -> FaceFinder | None:
+    if not settings.faces:
+        return None
+    detector = Detector.load(networks.device, networks.precision, settings.face_size)
+    return FaceFinder(detector, settings.min_face, settings.largest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from democlass.boxes import Box
@@ -19,8 +18,3 @@ class FaceCrop:
     pixels: Pixels | None
     box: Box | None = None
     score: float | None = None
-
-
-def of_whole_image(faces: Sequence[Pixels]) -> list[FaceCrop]:
-    """Return the crops of an image that was decoded without face detection."""
-    return [FaceCrop(pixels) for pixels in faces]

@@ -1,8 +1,8 @@
 """The messages between a process and its decoding workers: a kind, a length, and content of that length.
 
 A request names an image: a file name or an encoded image. The response is its pixels, or an error. Or the image is
-opened as a photo: the response is its preview, and the next requests cut regions from it. Nothing is unpickled, because a
-worker has read hostile files.
+opened as a photo: the response is its preview, and the next requests cut regions from it. Nothing is unpickled,
+because a worker has read hostile files.
 """
 
 from __future__ import annotations

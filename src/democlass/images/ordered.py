@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,12 +17,14 @@ def ordered(
     *,
     workers: int,
     ahead: int,
+    is_full: Callable[[Iterable[Result]], bool] = lambda _: False,
     begin: Callable[[], object] = lambda: None,
     cancel: Callable[[], object] = lambda: None,
 ) -> Generator[Result, None, None]:
     """Yield `work(item)` for each item, in order. An exception of `work` is raised when its item's turn comes.
 
-    Items are read in the caller's thread, at most `ahead` items after the yielded one. Each thread first calls `begin`.
+    Items are read in the caller's thread, at most `ahead` items after the yielded one, and none while `is_full` is true
+    of the results that wait to be yielded. Each thread first calls `begin`.
     With 0 workers, `work` runs in the caller's thread. If this generator ends before its last item, because of an
     exception or because it is closed, it calls `cancel` and then waits for the threads.
     """
@@ -34,7 +36,7 @@ def ordered(
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) > ahead:
+                while len(pending) > ahead or (len(pending) > 1 and is_full(_results(pending))):
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -42,3 +44,10 @@ def ordered(
             pool.shutdown(wait=False, cancel_futures=True)
             cancel()
             raise
+
+
+def _results(pending: Iterable[Future[Result]]) -> Iterator[Result]:
+    """Yield the results that are there; not those of work that failed, which is raised when its turn comes."""
+    for future in pending:
+        if future.done() and not future.cancelled() and future.exception() is None:
+            yield future.result()

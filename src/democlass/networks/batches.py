@@ -9,6 +9,7 @@ import torch
 
 from democlass.errors import ImageError
 from democlass.images.decode import Pixels
+from democlass.images.face_crop import FaceCrop
 from democlass.images.loader import Loaded
 from democlass.networks.networks import Networks
 from democlass.results import Face, Outcome, Prediction
@@ -27,7 +28,7 @@ def split_into_chunks(loaded: Iterable[Loaded], size: int) -> Iterator[list[Load
     faces = 0
     for item in loaded:
         chunk.append(item)
-        faces += 0 if isinstance(item[1], ImageError) else len(item[1])
+        faces += 0 if isinstance(item[1], ImageError) else sum(crop.pixels is not None for crop in item[1])
         if faces >= size or faces == 0 or len(chunk) == _MAX_ITEMS * size:
             yield chunk
             chunk, faces = [], 0
@@ -41,14 +42,16 @@ def predict(networks: Networks, chunk: Sequence[Loaded], min_confidence: float, 
     The faces of all items go through the networks together, in batches of at most `networks.batch_size`. `padded` is
     explained at `Networks.predict`.
     """
-    pixels = [face for _, faces in chunk if not isinstance(faces, ImageError) for face in faces]
+    crops = [crop for _, faces in chunk if not isinstance(faces, ImageError) for crop in faces]
+    pixels = [crop.pixels for crop in crops if crop.pixels is not None]
     outcomes = iter(_predict_faces(networks, pixels, min_confidence, padded))
     predictions = []
     for item, faces in chunk:
         if isinstance(faces, ImageError):
             predictions.append(Prediction(item.name, error=str(faces)))
         else:
-            predictions.append(_prediction(item.name, [next(outcomes) for _ in faces]))
+            classified = [(crop, next(outcomes) if crop.pixels is not None else {}) for crop in faces]
+            predictions.append(_prediction(item.name, classified))
     return predictions
 
 
@@ -77,10 +80,10 @@ def _predict_batch(
     ]
 
 
-def _prediction(name: str | None, outcomes: Sequence[Mapping[str, Outcome]]) -> Prediction:
-    if any(_has_nan(face) for face in outcomes):
+def _prediction(name: str | None, faces: Sequence[tuple[FaceCrop, Mapping[str, Outcome]]]) -> Prediction:
+    if any(_has_nan(outcomes) for _, outcomes in faces):
         return Prediction(name, error="no answer: the networks gave no numbers; the precision float32 may help")
-    return Prediction(name, tuple(Face(face) for face in outcomes))
+    return Prediction(name, tuple(Face(outcomes, crop.box, crop.score) for crop, outcomes in faces))
 
 
 def _has_nan(outcomes: Mapping[str, Outcome]) -> bool:

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from democlass.images.decode import Pixels
+from democlass.images.face_crop import FaceCrop
 from democlass.images.isolation import Cancellation
+
+ReadFaces = Callable[[bytes, Cancellation], Sequence[FaceCrop]]
 
 _SLOW_AFTER = 1.0
 """Seconds of decoding after which an image counts as slow."""
@@ -18,17 +20,18 @@ _SLOW_AFTER = 1.0
 class DecoderPool:
     """Decodes up to `size` images at once, and up to `size` slow images in addition.
 
-    `decode` decodes one image in a child process and raises CancelledError when its cancellation is triggered.
+    Each image is decoded by a function that uses a child process and raises CancelledError when its cancellation is
+    triggered.
     """
 
-    def __init__(self, decode: Callable[[bytes, Cancellation], Sequence[Pixels]], size: int) -> None:
-        self._decode, self._size, self._max_running = decode, size, 2 * size
+    def __init__(self, size: int) -> None:
+        self._size, self._max_running = size, 2 * size
         self._threads = ThreadPoolExecutor(self._max_running, thread_name_prefix="decoder")
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._started_at: dict[asyncio.Future[None], float] = {}
 
-    async def decode(self, content: bytes) -> Sequence[Pixels]:
-        """Return the pixels of every face of an encoded image. Raises ImageError.
+    async def decode(self, content: bytes, read: ReadFaces) -> Sequence[FaceCrop]:
+        """Return `read` of an encoded image: the crops of its faces. Raises ImageError.
 
         If this coroutine is cancelled, the decoding process is killed.
         """
@@ -40,7 +43,7 @@ class DecoderPool:
         try:
             await slot
             loop.call_later(_SLOW_AFTER, self._start_waiting)
-            return await loop.run_in_executor(self._threads, self._decode, content, cancellation)
+            return await loop.run_in_executor(self._threads, read, content, cancellation)
         finally:
             cancellation.cancel()
             slot.cancel()

@@ -49,13 +49,13 @@ class Service:
     def __init__(
         self, classifier: Classifier, *, queue_size: int, max_wait: float, batch_size: int | None = None
     ) -> None:
-        assert isinstance(classifier.decode, Isolated)
+        assert isinstance(classifier.reader.decode, Isolated)
         self.metrics, self.queue_size, self.pending_images = Metrics(), queue_size, 0
         self._is_warm = self._is_stopping = False
         self._stop_requested = asyncio.Event()
         self._last_progress = 0.0
         self._classifier = classifier
-        self._decoders = DecoderPool(classifier.decode, max(1, classifier.workers))
+        self._decoders = DecoderPool(max(1, classifier.workers))
         networks = classifier.networks
         is_cpu = networks.device.type == "cpu"
         default_size = min(networks.batch_size, _CPU_BATCH_SIZE) if is_cpu else networks.batch_size
@@ -94,7 +94,7 @@ class Service:
     async def warm_up(self) -> None:
         """Run both networks once. Only then the service is ready."""
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-        await asyncio.get_running_loop().run_in_executor(None, self._predict, [(_ITEM, self._classifier.decode(blank))])
+        await asyncio.get_running_loop().run_in_executor(None, self._predict, [(_ITEM, self._classifier.reader(blank))])
         self._is_warm = True
 
     async def classify(self, images: Sequence[tuple[str | None, bytes]]) -> list[Prediction]:
@@ -110,7 +110,7 @@ class Service:
     async def _classify(self, name: str | None, content: bytes, limit: asyncio.Semaphore) -> Prediction:
         try:
             async with limit:
-                faces = await self._decoders.decode(content)
+                faces = await self._decoders.decode(content, self._classifier.reader)
         except ImageError as error:
             return Prediction(name, error=str(error))
         finally:
