@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from democlass.serve.batcher import Batcher
+from democlass.networks.batcher import Batcher
 
 TIMEOUT = 60
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-NETWORKS, RUN, IMAGES, OUTPUT, FOLDERS = "Networks", "Run", "Images", "Output", "Folders"
+NETWORKS, RUN, FACES, IMAGES = "Networks", "Run", "Faces", "Images"
+OUTPUT, FOLDERS = "Output", "Folders"
 
 
 def option(*names: str, panel: str, env: str | None = None, **settings: Any) -> Any:

@@ -80,7 +80,12 @@ def _run_to_stream(job: Job, stream: BinaryIO, format_name: OutputFormat) -> int
     classifier = job.load(image_count=_single_batch(items))
     job.refuse_late_image(items)
     path_bytes = is_flat and needs_path_bytes(item.name or "" for item in items)
-    options = WriterOptions(classifier.networks.tasks, path_bytes=path_bytes, terminal=on_terminal)
+    options = WriterOptions(
+        classifier.networks.tasks,
+        faces=classifier.settings.faces,
+        path_bytes=path_bytes,
+        terminal=on_terminal,
+    )
     with closing(StreamSink(stream, lambda: _writer(stream, format_, options), watch=job.add_error)) as sink:
         sink.begin(_record(job, classifier, format_))
         whole, seconds = job.run(items, classifier, sink, shown=job.narrate and not on_terminal)

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
+from democlass.cli.face_options import FaceOptions
 from democlass.cli.option import FOLDERS, IMAGES, OUTPUT, option
 from democlass.cli.options import NetworkOptions, SettingsOptions
 from democlass.errors import UsageError
@@ -105,7 +106,7 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(NetworkOptions, SettingsOptions, FolderOptions, OutputOptions):
+class RunOptions(NetworkOptions, SettingsOptions, FaceOptions, FolderOptions, OutputOptions):
     """All options of `classify PATH` and `classify batch`."""
 
     min_confidence: Annotated[
@@ -116,4 +117,4 @@ class RunOptions(NetworkOptions, SettingsOptions, FolderOptions, OutputOptions):
 
     def settings(self) -> Settings:
         """Return the options that affect results. Raises UsageError."""
-        return replace(super().settings(), min_confidence=self.min_confidence)
+        return replace(self.with_faces(super().settings()), min_confidence=self.min_confidence)

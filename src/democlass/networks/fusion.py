@@ -1,27 +1,25 @@
 """Fusion: ResNets on the CPU with ReLUs and additions inside the convolutions.
 
-oneDNN has such convolutions, and stores their weights in its own layout once instead of at every call. torch.compile
-is equally fast for these networks, but needs a compiler and a minute. docs/performance.md has measurements.
+torch.compile is equally fast for these networks, but needs a compiler and a minute. docs/performance.md has
+measurements.
 """
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from democlass.networks.fused_convolution import FusedConvolution, input_shapes, is_available
 
 _CHECKS = {torch.float32: (32, 1e-3), torch.bfloat16: (224, 0.1)}
 """How a fused network is checked, by number format: the height and width of the test image in pixels, and the maximum
 difference between logits, relative to the largest one. Rounding causes 1e-6 and 0.02. In bfloat16, a small image takes
 longer than a large one, because oneDNN has to change the layout of the weights for it.
 """
-
-_OPERATIONS = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
 
 
 def is_fusible(network: nn.Module, device: torch.device, dtype: torch.dtype) -> bool:
@@ -30,11 +28,8 @@ def is_fusible(network: nn.Module, device: torch.device, dtype: torch.dtype) -> 
         isinstance(network, ResNet)
         and not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
         and all(type(block) in (BasicBlock, Bottleneck) for block in _blocks(network))
-        and device.type == "cpu"
         and dtype in _CHECKS
-        and platform.machine() in ("x86_64", "AMD64")
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATIONS)
+        and is_available(device)
     )
 
 
@@ -44,9 +39,9 @@ def fuse(network: ResNet, input_shape: torch.Size) -> nn.Module:
     `input_shape` is the usual shape N x 3 x H x W of the input. Other shapes work too, but may be slower. Raises
     RuntimeError if the CPU does not support the number format.
     """
-    shapes = _input_shapes(network, input_shape)
+    shapes = input_shapes(network, input_shape, network.fc.bias.dtype)
     fused = {
-        name: _Convolution(layer, shapes[name])
+        name: FusedConvolution(layer, shapes[name])
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d)
     }
@@ -84,28 +79,6 @@ def fuse_if_correct(network: ResNet, input_shape: torch.Size) -> nn.Module | Non
     return fused if torch.allclose(found, expected, rtol=0, atol=max_difference, equal_nan=True) else None
 
 
-class _Convolution(nn.Module):
-    """A convolution with weights in oneDNN's layout. It can add another tensor and then apply ReLU."""
-
-    def __init__(self, layer: nn.Conv2d, input_shape: torch.Size) -> None:
-        super().__init__()
-        self.bias = layer.bias
-        self.arguments = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-            layer.weight.detach(), *self.arguments, list(input_shape)
-        )
-
-    def forward(self, x: torch.Tensor, add: torch.Tensor | None = None, relu: bool = True) -> torch.Tensor:
-        """Return the result of convolution, sum and ReLU. It is written into the memory of `add`."""
-        operations, layer = torch.ops.mkldnn, (self.weight, self.bias, *self.arguments)
-        output: torch.Tensor
-        if add is None:
-            output = operations._convolution_pointwise(x, *layer, "relu" if relu else "none", [], "")
-        else:
-            output = operations._convolution_pointwise_(add, x, *layer, "add", 1.0, "relu", [], "")
-        return output
-
-
 class _Stem(nn.Module):
     """The layers before the first block: a convolution and a pooling layer."""
 
@@ -137,21 +110,3 @@ class _Block(nn.Module):
 
 def _blocks(network: ResNet) -> list[nn.Module]:
     return [block for stage in (network.layer1, network.layer2, network.layer3, network.layer4) for block in stage]
-
-
-def _input_shapes(network: nn.Module, input_shape: torch.Size) -> dict[str, torch.Size]:
-    """Return the input shape of each convolution, by name, found by a pass on the meta device, without computing."""
-    shapes = {}
-    hooks = []
-    for name, layer in network.named_modules():
-        if isinstance(layer, nn.Conv2d):
-
-            def record_shape(_: nn.Module, inputs: tuple[torch.Tensor], name: str = name) -> None:
-                shapes[name] = inputs[0].shape
-
-            hooks.append(layer.register_forward_pre_hook(record_shape))
-    weights = {name: value.to("meta") for name, value in network.state_dict().items()}
-    functional_call(network, weights, torch.empty(input_shape, device="meta", dtype=weights["fc.bias"].dtype))
-    for hook in hooks:
-        hook.remove()
-    return shapes

@@ -28,7 +28,7 @@ into the cache: see docs/performance.md.
 _MAX_STREAMS = 4
 """Maximum number of batches at the same time on a CPU. Each needs memory, and more than a few bring little."""
 
-_DTYPES = {
+DTYPES = {
     Precision.FLOAT32: torch.float32,
     Precision.BFLOAT16: torch.bfloat16,
     Precision.FLOAT16: torch.float16,
@@ -87,7 +87,7 @@ class Networks:
         self.checkpoints = dict(checkpoints)
         self.device = device
         self.precision = precision
-        self._dtype = _DTYPES[precision]
+        self._dtype = DTYPES[precision]
         self.batch_size = batch_size or (CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH)
         self._threads = torch.get_num_threads()
         # Compiled networks are compiled for a fixed number of threads, and a GPU is fastest with one stream.
@@ -167,7 +167,7 @@ class Networks:
     def _predict_once(self, batch: Batch) -> dict[str, torch.Tensor]:
         inputs = {geometry: self._prepare(pixels) for geometry, pixels in batch.items()}
         probabilities = {}
-        with _deterministic_cudnn() if self.device.type == "cuda" else nullcontext():
+        with deterministic_cudnn() if self.device.type == "cuda" else nullcontext():
             for task in self.tasks:
                 logits = self._modules[task.name](inputs[task.geometry]).float()
                 scaled = logits / self.checkpoints[task.name].temperature
@@ -199,7 +199,8 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _deterministic_cudnn() -> AbstractContextManager[None]:
+def deterministic_cudnn() -> AbstractContextManager[None]:
+    """Return a context in which cuDNN gives the same digits each time."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 

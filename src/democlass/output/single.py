@@ -227,11 +227,16 @@ class FileSink:
         status = self.path.stat()
         return [status.st_size, status.st_mtime_ns]
 
+    @property
+    def _has_faces(self) -> bool:
+        """Whether the rows have the columns of face detection."""
+        return self._record is not None and bool(self._record.options.get("faces"))
+
     def _export(self, stream: BinaryIO) -> Tally:
         """Write all rows in the output's format and return their counts."""
         tally = Tally()
         wide = self._format.flat and self._rows.need_path_bytes
-        writer = self._format.writer(stream, WriterOptions(self._tasks, path_bytes=wide))
+        writer = self._format.writer(stream, WriterOptions(self._tasks, faces=self._has_faces, path_bytes=wide))
         for row in self._log.rows():
             writer.write(row)
             tally.add(row)

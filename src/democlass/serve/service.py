@@ -15,8 +15,8 @@ from democlass.errors import CancelledError, ImageError
 from democlass.images.isolation import Isolated
 from democlass.images.loader import Loaded
 from democlass.inputs.item import Item
+from democlass.networks.batcher import Batcher
 from democlass.results import Prediction
-from democlass.serve.batcher import Batcher
 from democlass.serve.decoder_pool import DecoderPool
 from democlass.serve.errors import busy_error, stopping_error
 from democlass.serve.metrics import Metrics

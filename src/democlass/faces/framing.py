@@ -1,0 +1,92 @@
+"""Framing: from detected faces to the squares that the networks know.
+
+The networks were trained on FairFace's crops, which dlib aligned by landmarks. The square has its centre at the mean of
+both eyes and both corners of the mouth, is turned as these four points are, and its side is `_SIDE` times the geometric
+mean of the box's width and height. docs/faces.md says what other squares cost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from democlass.boxes import Box
+from democlass.errors import ImageError
+
+MAX_FACES = 1_000
+"""Faces of an image that are classified. They need memory, and nobody counts more in one image."""
+
+CROP_SHARE = 0.4
+"""If the largest square is more than this share of the image's area, the image is a face crop already."""
+
+_SIDE = 1.05
+_ALIGNED = np.array([-0.18 - 0.178j, 0.18 - 0.178j, -0.148 + 0.178j, 0.148 + 0.178j])
+"""Eyes and corners of the mouth in an aligned square of side 1, from its centre, as x + iy; y points down."""
+
+_FOUR_POINTS = (0, 1, 3, 4)  # of the five: without the nose
+_MAX_SIDE = 4.0  # in longest sides of the image; no real face is larger
+
+
+@dataclass(frozen=True, slots=True)
+class FramedFace:
+    """A face and the region to classify. If `is_whole_image`, the image is a face crop already, and is used unchanged.
+
+    `score` is the detector's, 0 to 1. A face that `is_too_small` is not classified.
+    """
+
+    box: Box
+    score: float
+    is_too_small: bool = False
+    is_whole_image: bool = False
+
+
+def frame_faces(
+    found: NDArray[np.float32],
+    preview_size: tuple[int, int],
+    image_size: tuple[int, int],
+    *,
+    min_face: int,
+    largest: bool = False,
+) -> list[FramedFace]:
+    """Return the faces of an image from left to right, or the largest one.
+
+    `found` is N x 15 as `maps.read_maps` returns it, in pixels of the preview. Sizes are width and height in pixels.
+    Faces with a square of less than `min_face` pixels of the image are too small. Raises ImageError if there are more
+    than MAX_FACES others.
+    """
+    scale_x, scale_y = (image / preview for image, preview in zip(image_size, preview_size, strict=True))
+    scale = np.array([scale_x, scale_y, scale_x, scale_y, 1, *[scale_x, scale_y] * 5])
+    squares = [(frame_face(face), float(face[4])) for face in found.astype(np.float64) * scale]
+    squares = [(box, score) for box, score in squares if box.width <= _MAX_SIDE * max(image_size)]
+    if is_crop((box for box, _ in squares), image_size):
+        score = max(squares, key=lambda each: each[0].width)[1]
+        return [FramedFace(Box(0.0, 0.0, *map(float, image_size)), score, is_whole_image=True)]
+    if largest:
+        squares = sorted(squares, key=lambda each: each[0].width)[-1:]
+    faces = [FramedFace(box.rounded(), score, box.width < min_face) for box, score in squares]
+    count = sum(not face.is_too_small for face in faces)
+    if count > MAX_FACES:
+        raise ImageError("too many faces", f"{count} were found, more than {MAX_FACES}; cut the image into parts")
+    return sorted(faces, key=lambda face: face.box.centre)
+
+
+def frame_face(face: Sequence[float] | NDArray[np.float64]) -> Box:
+    """Return the square for one detected face: 15 numbers as in `frame_faces`, in pixels of the image."""
+    left, top, right, bottom = face[:4]
+    points = np.asarray(face[5:], np.float64).reshape(-1, 2)[list(_FOUR_POINTS)]
+    complex_points = points[:, 0] + 1j * points[:, 1]
+    centre = complex(complex_points.mean())
+    side = _SIDE * math.sqrt((right - left) * (bottom - top))
+    # The rotation that brings the aligned points closest to the found ones, in the sense of least squares.
+    rotation = math.degrees(float(np.angle((_ALIGNED.conj() * (complex_points - centre)).sum())))
+    return Box(centre.real - side / 2, centre.imag - side / 2, side, side, rotation)
+
+
+def is_crop(boxes: Iterable[Box], image_size: tuple[int, int]) -> bool:
+    """Return whether an image with these squares is a face crop already. It was measured at 99.8 % of face crops."""
+    width, height = image_size
+    return any(box.width * box.height > CROP_SHARE * width * height for box in boxes)
