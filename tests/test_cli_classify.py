@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from conftest import EXAMPLES, Run, command, environment
+from democlass.flat import columns
 from democlass.networks.locations import built_in_folder
-from democlass.results import columns
 from processes import children_of, wait_until
 
 pytestmark = pytest.mark.slow

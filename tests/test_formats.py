@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from conftest import REPOSITORY
 from democlass.errors import MissingExtraError, UsageError
+from democlass.flat import columns
 from democlass.output.formats import FORMATS, WriterOptions, format_of, require
-from democlass.results import Outcome, Prediction, columns
+from democlass.results import Outcome, Prediction
 
 GENDER = Outcome("Female", {"Female": 0.92, "Male": 0.08})
 RACE = Outcome(

@@ -70,14 +70,14 @@ def test_correct_network_is_fused_and_threads_are_restored(dtype: torch.dtype) -
     assert torch.get_num_threads() == threads
 
 
-class Wrong(fusion._Convolution):
+class Wrong(fusion.FusedConvolution):
     """A convolution with slightly wrong results, like a defect in oneDNN."""
 
     def forward(self, x: torch.Tensor, add: torch.Tensor | None = None, relu: bool = True) -> torch.Tensor:
         return super().forward(x, add, relu) * 1.2
 
 
-class Failing(fusion._Convolution):
+class Failing(fusion.FusedConvolution):
     """A convolution that this CPU has no instructions for."""
 
     def forward(self, x: torch.Tensor, add: torch.Tensor | None = None, relu: bool = True) -> torch.Tensor:
@@ -91,7 +91,7 @@ def test_network_that_is_wrong_or_fails_when_fused_is_not_fused(
     dtype: torch.dtype, kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfused = folded(TASKS[0], dtype)
-    monkeypatch.setattr(fusion, "_Convolution", kind)
+    monkeypatch.setattr(fusion, "FusedConvolution", kind)
     assert fuse_if_correct(unfused, IMAGES.shape) is None
     with torch.inference_mode():
         assert unfused(IMAGES[:1].to(dtype)).isfinite().all()

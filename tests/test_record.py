@@ -34,6 +34,10 @@ def test_a_record_contains_everything_that_results_depend_on(record: RunRecord) 
         "ignore_exif": False,
         "max_pixels": 2**27,
         "min_confidence": 0.5,
+        "faces": False,
+        "face_size": 640,
+        "min_face": 32,
+        "largest": False,
     }
     assert set(record.versions) == {"democlass", "python", "torch", "torchvision", "pillow", "simplejpeg"}
     assert record.checkpoints["gender"]["labels"] == ["Female", "Male"]

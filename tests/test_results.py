@@ -10,17 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from democlass.results import (
-    Face,
-    Outcome,
-    Prediction,
-    columns,
-    from_document,
-    from_row,
-    to_document,
-    to_frame,
-    to_rows,
-)
+from democlass.boxes import Box
+from democlass.flat import columns, from_rows, to_frame, to_rows
+from democlass.nested import from_document, to_document
+from democlass.results import Face, Outcome, Prediction
 
 GENDER = Outcome.choose({"Female": 0.92, "Male": 0.08})
 RACE = Outcome.choose(
@@ -96,11 +89,11 @@ def predictions() -> st.SearchStrategy[Prediction]:
 @given(predictions())
 def test_documents_and_rows_can_be_read_back(prediction: Prediction) -> None:
     assert from_document(to_document(prediction, decimals=None)) == prediction
-    assert [from_row(row) for row in to_rows(prediction)] == [prediction]
+    assert list(from_rows(to_rows(prediction))) == [prediction]
 
 
-LEFT = Face({"gender": GENDER, "race": RACE}, (1.0, 2.5, 30.0, 40.0), 0.75)
-GROUP = Prediction("group.jpg", (LEFT, Face(LEFT.outcomes, (50.0, 2.0, 31.0, 41.0), 0.5)))
+LEFT = Face({"gender": GENDER, "race": RACE}, Box(1.0, 2.5, 30.0, 40.0, 5.0), 0.75)
+GROUP = Prediction("group.jpg", (LEFT, Face(LEFT.outcomes, Box(50.0, 2.0, 31.0, 41.0), 0.5)))
 
 
 @pytest.mark.parametrize("faces", [(), (LEFT,), GROUP.faces])

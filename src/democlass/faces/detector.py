@@ -80,7 +80,7 @@ class Detector:
     def _run_alone(self, image: NDArray[np.uint8]) -> torch.Tensor:
         height, width, _ = image.shape
         pixels = torch.zeros((1, _padded(height), _padded(width), 3), dtype=torch.uint8)
-        pixels[0, :height, :width] = torch.from_numpy(image)
+        pixels.numpy()[0, :height, :width] = image
         with _one_thread():
             maps: torch.Tensor = self._network(pixels.permute(0, 3, 1, 2).to(self._dtype))[0]
         return maps
@@ -90,7 +90,7 @@ class Detector:
         pixels = torch.zeros((_GPU_BATCH, *self._canvas, 3), dtype=torch.uint8)
         for place, image in enumerate(images):
             height, width, _ = image.shape
-            pixels[place, :height, :width] = torch.from_numpy(image)
+            pixels.numpy()[place, :height, :width] = image
         with deterministic_cudnn():
             moved = pixels.to(self.device).permute(0, 3, 1, 2).to(self._dtype)
             maps = self._network(moved).cpu()

@@ -1,0 +1,90 @@
+"""Faces read from the maps of CenterFace."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from democlass.faces.maps import MAX_CANDIDATES, MAX_OVERLAP, MIN_SCORE, read_maps
+
+
+def empty(height: int = 20, width: int = 30) -> torch.Tensor:
+    maps = torch.zeros(15, height, width)
+    maps[0] = -10
+    return maps
+
+
+def put(maps: torch.Tensor, row: int, column: int, *, score: float, side: float = 40) -> None:
+    """Put a face of `side` pixels with its centre in the middle of a cell. Its points are in the box's centre."""
+    maps[0, row, column] = math.log(score / (1 - score))
+    maps[1:3, row, column] = math.log(side / 4)
+    maps[5:, row, column] = 0.5
+
+
+def test_a_face_has_its_box_score_and_points_in_pixels() -> None:
+    maps = empty()
+    put(maps, 5, 10, score=0.9)
+    maps[3, 5, 10], maps[4, 5, 10] = 0.25, -0.25  # a quarter of a cell down, and to the left
+    maps[5, 5, 10], maps[6, 5, 10] = 0.4, 0.3  # y and x of the first point, as shares of the box
+    (face,) = read_maps(maps)
+    assert face[:4] == pytest.approx([41 - 20, 23 - 20, 41 + 20, 23 + 20], abs=1e-4)
+    assert face[4] == pytest.approx(0.9)
+    assert face[5:7] == pytest.approx([21 + 12, 3 + 16], abs=1e-4)
+    assert face[7:] == pytest.approx([41, 23] * 4, abs=1e-4)
+
+
+def test_low_scores_are_no_faces() -> None:
+    maps = empty()
+    put(maps, 5, 5, score=MIN_SCORE - 0.01)
+    assert read_maps(maps).shape == (0, 15)
+    put(maps, 5, 5, score=MIN_SCORE + 0.01)
+    assert len(read_maps(maps)) == 1
+
+
+def test_of_overlapping_boxes_the_best_is_kept() -> None:
+    maps = empty()
+    put(maps, 5, 10, score=0.8)
+    put(maps, 5, 11, score=0.9)
+    put(maps, 15, 25, score=0.5)
+    assert read_maps(maps)[:, 4] == pytest.approx([0.9, 0.5])
+
+
+def test_numbers_that_are_not_finite_are_no_faces() -> None:
+    maps = empty()
+    put(maps, 5, 10, score=0.9)
+    maps[1, 5, 10] = 1000.0  # exp of it is infinite
+    put(maps, 15, 25, score=0.5)
+    maps[7, 15, 25] = float("nan")
+    assert len(read_maps(maps)) == 0
+
+
+def test_maps_full_of_faces_are_cut_to_the_best() -> None:
+    maps = torch.zeros(15, 200, 200)
+    maps[0] = torch.linspace(1, 5, 40_000).reshape(200, 200)
+    maps[1:3] = math.log(0.5)  # 2 pixels: none overlaps another
+    faces = read_maps(maps)
+    assert len(faces) == MAX_CANDIDATES
+    assert faces[0, 4] == pytest.approx(1 / (1 + math.exp(-5)))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_no_two_faces_overlap_more_than_allowed(seed: int) -> None:
+    maps = torch.randn(15, 12, 16, generator=torch.Generator().manual_seed(seed))
+    faces = read_maps(maps).astype(np.float64)
+    assert list(faces[:, 4]) == sorted(faces[:, 4], reverse=True)
+    for index, one in enumerate(faces):
+        for other in faces[index + 1 :]:
+            assert overlap(one, other) <= MAX_OVERLAP + 1e-4
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg]
+    left, top = np.maximum(one[:2], other[:2])
+    right, bottom = np.minimum(one[2:4], other[2:4])
+    both = max(0.0, right - left) * max(0.0, bottom - top)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return float(both / (sum(areas) - both))
