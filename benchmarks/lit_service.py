@@ -7,7 +7,7 @@ import litserve
 from fastapi import Request
 
 from democlass.classifier import Classifier
-from democlass.results import to_document
+from democlass.nested import to_document
 
 
 class LitClassifier(litserve.LitAPI):  # type: ignore[misc]

@@ -60,7 +60,7 @@ def democlass_variant(classifier: Classifier) -> Variant:
 
     def time_run(paths: Sequence[Path]) -> Timing:
         timer.reset()
-        decoders = getattr(classifier.decode, "pids", ())
+        decoders = getattr(classifier.reader.decode, "pids", ())
         decoding, own, began = sum(map(_processor_seconds, decoders)), time.process_time(), time.perf_counter()
         stream = io.BytesIO()
         with closing(StreamSink(stream, lambda: CsvWriter(stream, WriterOptions()))) as sink:

@@ -175,8 +175,8 @@ def test_a_batch_size_of_0_is_refused(tiny: Callable[..., Classifier]) -> None:
 
 
 def pids(classifier: Classifier) -> list[int]:
-    assert isinstance(classifier.decode, Isolated)
-    return classifier.decode.pids
+    assert isinstance(classifier.reader.decode, Isolated)
+    return classifier.reader.decode.pids
 
 
 def test_images_are_decoded_in_child_processes_with_a_time_limit(

@@ -56,7 +56,7 @@ def test_any_shape_without_a_face_has_none(detector: Detector, shape: tuple[int,
 def test_it_is_exact_with_and_without_fused_convolutions(detector: Detector) -> None:
     network = CenterFace().eval()
     network.load_state_dict({name: value.float() for name, value in read(location()).state.items()})
-    image = torch.from_numpy(pixels()).permute(2, 0, 1)[None].float()
+    image = torch.from_numpy(pixels().copy()).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
         expected = network(image)[0]
     assert torch.allclose(detector._run_alone(pixels()), expected, atol=1e-3)

@@ -14,6 +14,7 @@ from torchvision.models import resnet18
 from conftest import environment
 from democlass.networks import fusion
 from democlass.networks.checkpoints import load
+from democlass.networks.fused_convolution import FusedConvolution
 from democlass.networks.fusion import fuse, fuse_if_correct, is_fusible
 from democlass.networks.locations import locate
 from democlass.networks.tuning import fold_batch_norms
@@ -70,14 +71,14 @@ def test_correct_network_is_fused_and_threads_are_restored(dtype: torch.dtype) -
     assert torch.get_num_threads() == threads
 
 
-class Wrong(fusion.FusedConvolution):
+class Wrong(FusedConvolution):
     """A convolution with slightly wrong results, like a defect in oneDNN."""
 
     def forward(self, x: torch.Tensor, add: torch.Tensor | None = None, relu: bool = True) -> torch.Tensor:
         return super().forward(x, add, relu) * 1.2
 
 
-class Failing(fusion.FusedConvolution):
+class Failing(FusedConvolution):
     """A convolution that this CPU has no instructions for."""
 
     def forward(self, x: torch.Tensor, add: torch.Tensor | None = None, relu: bool = True) -> torch.Tensor:

@@ -82,7 +82,7 @@ def test_no_two_faces_overlap_more_than_allowed(seed: int) -> None:
             assert overlap(one, other) <= MAX_OVERLAP + 1e-4
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:  # type: ignore[type-arg]
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
     left, top = np.maximum(one[:2], other[:2])
     right, bottom = np.minimum(one[2:4], other[2:4])
     both = max(0.0, right - left) * max(0.0, bottom - top)

@@ -54,7 +54,7 @@ def test_streams_give_the_same_result_and_restore_the_threads(classifier: Classi
     threads = torch.get_num_threads()
     names = sorted(photos.rglob("*.*")) * 2
     with_streams = [each.outcomes for each in classifier.classify(names)]
-    without_streams = Classifier(classifier.networks, classifier.settings, classifier.decode, workers=0)
+    without_streams = Classifier(classifier.networks, classifier.settings, classifier.reader, workers=0)
     assert with_streams == [each.outcomes for each in without_streams.classify(names)]
     assert torch.get_num_threads() == threads
 

@@ -18,8 +18,9 @@ from democlass.errors import UsageError
 from democlass.faces.detector import Detector
 from democlass.faces.finder import FaceFinder
 from democlass.faces.reader import FaceReader
+from democlass.images.face_crop import Loaded, are_enough
 from democlass.images.isolation import Cancellation, Decoding, Isolated
-from democlass.images.loader import Loaded, default_workers, load
+from democlass.images.loader import default_workers, load
 from democlass.inputs.item import Item, Source
 from democlass.networks.arguments import check_labels, check_paths, check_tasks, parse_by_task
 from democlass.networks.batches import predict, split_into_chunks
@@ -227,6 +228,7 @@ class Classifier:
                         lambda source: self.reader(source, cancellation),
                         workers=self.workers,
                         ahead=ahead,
+                        is_full=are_enough,
                         cancel=cancellation.cancel,
                     )
                 )

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
 
 from democlass.errors import ImageError
-from democlass.images.face_crop import FaceCrop
 from democlass.images.ordered import ordered
 from democlass.inputs.item import Item, Source
 
-Loaded = tuple[Item, "Sequence[FaceCrop] | ImageError"]
-"""An item with the crops of its faces, or with the error of reading it."""
-
-MAX_CROPS_AHEAD = 2048
-"""No further image is decoded while this many faces wait for the networks: about 300 MiB."""
+Result = TypeVar("Result")
 
 _MAX_WORKERS = 8
 
@@ -29,28 +25,24 @@ def default_workers() -> int:
 
 def load(
     items: Iterable[Item],
-    read_faces: Callable[[Source], Sequence[FaceCrop]],
+    read: Callable[[Source], Result],
     *,
     workers: int,
     ahead: int,
-    begin: Callable[[], object] = lambda: None,
+    is_full: Callable[[Iterable[tuple[Item, Result | ImageError]]], bool] = lambda _: False,
     cancel: Callable[[], object] = lambda: None,
-) -> Generator[Loaded, None, None]:
-    """Yield each item with the crops of its faces, or with the ImageError of reading it, in the order of `items`.
+) -> Generator[tuple[Item, Result | ImageError], None, None]:
+    """Yield each item with `read` of its source, or with the ImageError that it raised, in the order of `items`.
 
-    At most `ahead` items after the yielded one are read in advance, fewer if they have many faces, by `workers`
-    threads that each call `begin` first; with 0 workers, in the caller's thread. If this generator ends before its
-    last item, it calls `cancel`, which must end running calls of `read_faces`.
+    At most `ahead` items after the yielded one are read in advance, and none while `is_full` is true of those that
+    wait, by `workers` threads; with 0 workers, in the caller's thread. If this generator ends before its last item,
+    it calls `cancel`, which must end running calls of `read`.
     """
 
-    def decode_item(item: Item) -> Loaded:
+    def read_item(item: Item) -> tuple[Item, Result | ImageError]:
         try:
-            return item, read_faces(item.source)
+            return item, read(item.source)
         except ImageError as error:
             return item, error
 
-    return ordered(items, decode_item, workers=workers, ahead=ahead, is_full=_is_full, begin=begin, cancel=cancel)
-
-
-def _is_full(waiting: Iterable[Loaded]) -> bool:
-    return sum(0 if isinstance(faces, ImageError) else len(faces) for _, faces in waiting) > MAX_CROPS_AHEAD
+    return ordered(items, read_item, workers=workers, ahead=ahead, is_full=is_full, cancel=cancel)

@@ -9,8 +9,7 @@ import torch
 
 from democlass.errors import ImageError
 from democlass.images.decode import Pixels
-from democlass.images.face_crop import FaceCrop
-from democlass.images.loader import Loaded
+from democlass.images.face_crop import FaceCrop, Loaded
 from democlass.networks.networks import Networks
 from democlass.results import Face, Outcome, Prediction
 from democlass.tasks import Geometry

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import chain, islice
 
-from democlass.images.loader import Loaded
+from democlass.images.face_crop import Loaded
 from democlass.images.ordered import ordered
 from democlass.networks.networks import Networks
 from democlass.results import Prediction

@@ -12,8 +12,8 @@ import numpy as np
 
 from democlass.classifier import Classifier
 from democlass.errors import CancelledError, ImageError
+from democlass.images.face_crop import Loaded
 from democlass.images.isolation import Isolated
-from democlass.images.loader import Loaded
 from democlass.inputs.item import Item
 from democlass.networks.batcher import Batcher
 from democlass.results import Prediction
