@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +21,10 @@ from democlass.images.face_crop import Loaded, are_enough
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import default_workers, load
 from democlass.inputs.item import Item, Source
-from democlass.networks.arguments import check_labels, check_paths, check_tasks, parse_by_task
+from democlass.networks.arguments import locate_all, parse_labels
 from democlass.networks.batches import predict, split_into_chunks
 from democlass.networks.checkpoints import load as load_checkpoint
-from democlass.networks.locations import Location, locate
+from democlass.networks.locations import Location
 from democlass.networks.networks import Networks, fastest_precision, pick_device
 from democlass.networks.streams import in_streams
 from democlass.results import Prediction
@@ -127,17 +126,11 @@ class Classifier:
 
         Raises CheckpointError, DeviceError, UsageError.
         """
-        check_tasks(tasks)
-        checkpoints = parse_by_task("checkpoints", checkpoints, tasks)
-        check_paths(weights, checkpoints)
-        labels = parse_by_task("labels", labels, tasks)
-        check_labels(labels)
+        locations = locate_all(tasks, weights, checkpoints)
+        labels = parse_labels(labels, tasks)
         check_flag("isolated", isolated)
         if workers is not None:
             workers = check_integer("workers", workers, minimum=0, maximum=MAX_WORKERS)
-        folder = None if weights is None else Location(Path(weights), "argument weights")
-        files = {name: Location(Path(file), "argument checkpoints") for name, file in checkpoints.items()}
-        locations = {task.name: locate(task, file=files.get(task.name), folder=folder) for task in tasks}
         settings = Settings(
             device=str(device) if isinstance(device, torch.device) else device,
             precision=None if precision is None else parse_precision(precision),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from democlass.cli.loading import load_classifier
 from democlass.cli.progress import Progress, summarise
 from democlass.cli.run_options import RunOptions
 from democlass.cli.stdin_image import read_image, refuse_image
+from democlass.cli.suggestion import Watch, suggest_faces
 from democlass.errors import UsageError
 from democlass.inputs.item import Item, ItemList
 from democlass.inputs.local import STANDARD_INPUT, find
@@ -90,8 +92,12 @@ class Job:
         if not isinstance(items, ItemList) and not self.has_names_on_stdin:
             items = left = ItemList(left)  # the items to resume: now their number is known
         total = len(items) if isinstance(items, ItemList) else None
-        with Progress(total, shown=shown and not self.options.quiet) as progress:
-            run(left, classifier, sink, self.tally, progress.advance)
+        with ExitStack() as stack:
+            progress = stack.enter_context(Progress(total, shown=shown and not self.options.quiet))
+            watch: Watch = progress.advance
+            if not self.options.quiet:
+                left, watch = stack.enter_context(suggest_faces(classifier, left, watch, progress.warn))
+            run(left, classifier, sink, self.tally, watch)
         return sink.finish(self.skipped), progress.seconds
 
     def add_error(self, prediction: Prediction) -> None:

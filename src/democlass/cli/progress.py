@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from democlass.cli import console
 from democlass.cli.bar import Bar, time_left
 from democlass.cli.counts import count_table
+from democlass.names import to_printable
 
 if TYPE_CHECKING:
     from democlass.output.tally import Tally
@@ -36,6 +37,13 @@ class Progress(Bar):
         self._rows += 1
         self._count(self._line)
 
+    def warn(self, text: str) -> None:
+        """Write a warning, above the bar if there is one."""
+        if self._drawn is None:
+            console.warn(text)
+        else:
+            self._write_line(to_printable(f"warning: {text}"))
+
     def _line(self) -> str:
         rate = self._rows / self.seconds
         if self._total is None:
@@ -54,10 +62,12 @@ def summarise(
     """
     rate = tally.rows / seconds if seconds else 0.0
     console.write_line(f"classified  {tally.classified:,} images in {_duration(seconds)}, {rate:.1f} images/s")
+    _list_faces(tally)
     _list("unreadable", tally.unreadable)
     _list("skipped", skipped)
     if whole.rows != tally.rows:
-        console.write_line(f"all rows    {whole.rows:,}, of which {whole.classified:,} are classified")
+        console.write_line(f"all rows    {whole.rows:,} images, of which {whole.classified:,} are classified")
+        _list_faces(whole)
         _list("unreadable", whole.unreadable)
     if whole.classified:
         for line in ("", *count_table(whole.labels), ""):
@@ -67,6 +77,22 @@ def summarise(
         console.write_line(f"record      {out}.run.json")
     if errors is not None:
         console.write_line(f"errors      {errors}")
+
+
+def _list_faces(tally: Tally) -> None:
+    """Write what face detection found."""
+    if not tally.has_detection:
+        return
+    small = f", and {tally.small_faces:,} smaller than --min-face" if tally.small_faces else ""
+    console.write_line(f"faces       {tally.faces:,}{small}")
+    if tally.without_face:
+        console.write_line(f"no face     in {_images(tally.without_face)}")
+    if tally.only_small_faces:
+        console.write_line(f"too small   all faces of {_images(tally.only_small_faces)}")
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _list(heading: str, counts: Counter[str]) -> None:

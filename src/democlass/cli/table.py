@@ -12,7 +12,7 @@ from rich.text import Text
 
 from democlass.names import to_printable
 from democlass.output.formats import WriterOptions
-from democlass.results import Outcome, Prediction
+from democlass.results import Face, Prediction
 from democlass.tasks import UNCERTAIN, Task
 
 _BAR_WIDTH = 8
@@ -50,12 +50,17 @@ class TableWriter:
             self._bar_width = self._fit_bar(self._console.width - used)
 
     def write(self, prediction: Prediction) -> None:
-        """Print one row."""
+        """Print an image: one row, or after face detection one row for each face."""
         path = Text(self._escape(prediction.path or ""), overflow="fold")
-        if self._is_wide:
-            self._print_row(path, prediction)
+        if prediction.error is not None:
+            self._print_remark(path, self._escape(prediction.error), "red")
+        elif not prediction.faces:
+            self._print_remark(path, "no face found", "dim")
+        elif prediction.faces[0].box is None:
+            self._print_face(path, prediction.faces[0])
         else:
-            self._print_lines(path, prediction)
+            for number, face in enumerate(prediction.faces):
+                self._print_face(path if number == 0 else Text(""), face, f"face {number}{_size(face)}")
 
     def close(self) -> None:
         """Do nothing: the table has no footer."""
@@ -70,15 +75,31 @@ class TableWriter:
     def _headings(self) -> list[Text]:
         return [cell for task in self._tasks for cell in (Text(task.title, style="bold"), Text(""), Text(""))]
 
-    def _print_row(self, path: Text, prediction: Prediction) -> None:
-        if prediction.error is not None:
+    def _print_remark(self, path: Text, remark: str, style: str) -> None:
+        """Print a path, and what there is to say instead of labels."""
+        if self._is_wide:
             grid = Table.grid(padding=(0, _GAP, 0, 0))
             grid.add_column(width=self._path_width, overflow="fold")
             grid.add_column(overflow="fold")
-            grid.add_row(path, Text(self._escape(prediction.error), style="red"))
+            grid.add_row(path, Text(remark, style=style))
             self._console.print(grid)
             return
-        self._print_cells([path, *(cell for task in self._tasks for cell in self._cells(prediction, task))])
+        if path:
+            self._console.print(path, soft_wrap=True)
+        self._console.print(Padding(Text(remark, style=style, overflow="fold"), (0, 0, 0, _GAP), expand=False))
+
+    def _print_face(self, path: Text, face: Face, place: str = "") -> None:
+        """Print a face: path and place, then the labels. `place` is empty for a whole image."""
+        if place and path:
+            self._console.print(path, soft_wrap=True)
+        name = Text(" " * _GAP + place, style="dim", overflow="fold") if place else path
+        if not face.outcomes:
+            self._print_remark(name, "too small", "dim")
+        elif self._is_wide:
+            self._print_cells([name, *(cell for task in self._tasks for cell in self._cells(face, task))])
+        else:
+            self._console.print(name, soft_wrap=True)
+            self._print_lines(face)
 
     def _print_cells(self, cells: Sequence[Text]) -> None:
         grid = Table.grid(padding=(0, _GAP, 0, 0))
@@ -90,26 +111,26 @@ class TableWriter:
         grid.add_row(*cells)
         self._console.print(grid)
 
-    def _print_lines(self, path: Text, prediction: Prediction) -> None:
+    def _print_lines(self, face: Face) -> None:
         indent, gap = " " * _GAP, " " * _GAP
-        self._console.print(path, soft_wrap=True)
-        if prediction.error is not None:
-            reason = Text(self._escape(prediction.error), style="red", overflow="fold")
-            self._console.print(Padding(reason, (0, 0, 0, _GAP), expand=False))
-            return
         for task in self._tasks:
-            label, percent, bar = self._cells(prediction, task)
+            label, percent, bar = self._cells(face, task)
             label.pad_right(max(self._label_widths) - label.cell_len)
             percent.pad_left(_PERCENT_WIDTH - percent.cell_len)
             title = Text(indent + task.title.ljust(self._title_width))
             self._console.print(Text(gap).join((title, label, percent, bar)), soft_wrap=True)
 
-    def _cells(self, prediction: Prediction, task: Task) -> tuple[Text, Text, Text]:
-        outcome: Outcome = prediction.outcomes[task.name]
+    def _cells(self, face: Face, task: Task) -> tuple[Text, Text, Text]:
+        outcome = face.outcomes[task.name]
         percent = f"{outcome.confidence:.1%}"
         dim = "dim" if outcome.label == UNCERTAIN else ""
         bar = _bar(float(percent.rstrip("%")) / 100, self._bar_width)
         return Text(outcome.label, style=dim), Text(percent, style=dim), Text(bar, style="cyan")
+
+
+def _size(face: Face) -> str:
+    """Return how large a face is."""
+    return "" if face.box is None else f", {face.box.width:.0f} px"
 
 
 def _bar(share: float, width: int) -> str:

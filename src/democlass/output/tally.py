@@ -9,35 +9,55 @@ from democlass.results import Prediction
 
 
 class Tally:
-    """Counts inputs: classified ones, and unreadable ones by reason.
+    """Counts inputs: classified ones, unreadable ones by reason, and after face detection those without a face.
 
-    `labels` counts faces by their chosen labels, a tuple with one label for each task.
+    `labels` counts classified faces by their chosen labels, a tuple with one label for each task. `small_faces` counts
+    the faces that are too small to classify, and `only_small_faces` the inputs that have no others.
     """
 
     def __init__(self) -> None:
         self.classified = 0
         self.labels: Counter[tuple[str, ...]] = Counter()
         self.unreadable: Counter[str] = Counter()
+        self.without_face = 0
+        self.only_small_faces = 0
+        self.small_faces = 0
+        self.has_detection = False
 
     def add(self, prediction: Prediction) -> None:
         """Count one input and its faces."""
-        if prediction.reason is None:
-            self.classified += 1
-            for face in prediction.faces:
-                self.labels[tuple(outcome.label for outcome in face.outcomes.values())] += 1
-        else:
+        if prediction.reason is not None:
             self.unreadable[prediction.reason] += 1
+            return
+        self.without_face += not prediction.faces
+        for face in prediction.faces:
+            if face.outcomes:
+                self.labels[tuple(outcome.label for outcome in face.outcomes.values())] += 1
+            else:
+                self.small_faces += 1
+        is_classified = any(face.outcomes for face in prediction.faces)
+        self.classified += is_classified
+        self.only_small_faces += bool(prediction.faces) and not is_classified
+        self.has_detection |= not prediction.faces or prediction.faces[0].box is not None
 
     @property
     def rows(self) -> int:
         """The number of inputs."""
-        return self.classified + self.unreadable.total()
+        return self.classified + self.without_face + self.only_small_faces + self.unreadable.total()
+
+    @property
+    def faces(self) -> int:
+        """The number of classified faces."""
+        return self.labels.total()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts as values for JSON."""
-        unreadable = dict(self.unreadable.most_common())
-        return {
-            "rows": self.rows,
-            "classified": self.classified,
-            "unreadable": unreadable,
-        }
+        """Return the counts as values for JSON; those of faces only after face detection."""
+        counts: dict[str, Any] = {"rows": self.rows, "classified": self.classified}
+        if self.has_detection:
+            counts |= {
+                "no_face": self.without_face,
+                "too_small": self.only_small_faces,
+                "faces": self.faces,
+                "too_small_faces": self.small_faces,
+            }
+        return counts | {"unreadable": dict(self.unreadable.most_common())}
