@@ -22,14 +22,15 @@ _NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 @contextmanager
 def atomic_write(
-    path: Path, *, suffix: str = TEMPORARY_SUFFIX, like: os.stat_result | None = None
+    path: Path, *, suffix: str = TEMPORARY_SUFFIX, like: os.stat_result | None = None, durable: bool = True
 ) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` when the block ends without an exception.
 
     At any moment, even after a crash or a power cut, `path` is either the old file or the new one, complete. The
     temporary file is beside `path`, with `suffix` appended to its name. On disk, this happens in this order: the
     temporary file is written and forced to disk, it is renamed to `path`, the folder is forced to disk. If the block or
-    one of these steps fails, the temporary file is deleted and `path` stays as it was.
+    one of these steps fails, the temporary file is deleted and `path` stays as it was. Without `durable`, nothing is
+    forced to disk, and a power cut may lose the new file.
 
     The owner and mode of an existing file are kept. A new file gets those of `like`, or the default ones if `like` is
     None. A symbolic link is replaced, not followed: resolve the path first to write through a link.
@@ -45,13 +46,15 @@ def atomic_write(
                 copy_owner_and_mode(status, file.fileno())
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -18,14 +18,17 @@ def run(
     sink: Sink,
     tally: Tally,
     watch: Callable[[Prediction], object] = lambda _: None,
+    before_write: Callable[[Prediction], object] = lambda _: None,
 ) -> None:
     """Classify the items in order and write the prediction of each to the sink, which has begun.
 
     A prediction is written completely before the next one is classified, so an interruption leaves complete rows.
-    After writing, it is added to `tally` and passed to `watch`: both are correct however the run ends.
+    It is passed to `before_write` first. After writing, it is added to `tally` and passed to `watch`: both are correct
+    however the run ends.
     """
     with closing(classifier.classify(items)) as predictions:
         for prediction in predictions:
+            before_write(prediction)
             sink.write(prediction)
             tally.add(prediction)
             watch(prediction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 from democlass.cli.option import FACES, option
@@ -36,12 +37,31 @@ class FaceOptions:
         bool, option("--largest", panel=FACES, env="LARGEST", help="Keep only the largest face of each image.")
     ] = False
 
+    save_crops: Annotated[
+        Path | None,
+        option("--save-crops", panel=FACES, metavar="DIR",
+               help="Folder, new or empty, for a picture of each classified face: DIR/PATH.face0.png. Default: none."),
+    ] = None  # fmt: skip
+    annotate: Annotated[
+        Path | None,
+        option("--annotate", panel=FACES, metavar="DIR",
+               help="Folder, new or empty, for a copy of each image with its faces and labels marked: "
+               "DIR/PATH.faces.jpg. Default: none."),
+    ] = None  # fmt: skip
+    blur: Annotated[
+        bool,
+        option("--blur", panel=FACES, help="Make the faces in the pictures of --annotate unrecognisable."),
+    ] = False  # fmt: skip
+
     def with_faces(self, settings: Settings) -> Settings:
         """Return the settings with these options. Raises UsageError if they are given without --faces."""
         given = {"--face-size": self.face_size is not None, "--min-face": self.min_face is not None,
-                 "--largest": self.largest}  # fmt: skip
+                 "--largest": self.largest, "--save-crops": self.save_crops is not None,
+                 "--annotate": self.annotate is not None, "--blur": self.blur}  # fmt: skip
         if not self.faces and any(given.values()):
             raise UsageError(f"{', '.join(name for name in given if given[name])}: only with --faces")
+        if self.blur and self.annotate is None:
+            raise UsageError("--blur changes the pictures of --annotate: give --annotate DIR too")
         return replace(
             settings,
             faces=self.faces,

@@ -15,6 +15,7 @@ import typer
 from democlass.cli import console
 from democlass.cli.error_list import ErrorList
 from democlass.cli.loading import load_classifier
+from democlass.cli.pictures import new_pictures
 from democlass.cli.progress import Progress, summarise
 from democlass.cli.run_options import RunOptions
 from democlass.cli.stdin_image import read_image, refuse_image
@@ -29,6 +30,7 @@ from democlass.results import Prediction
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier
+    from democlass.output.face_pictures import FacePictures
     from democlass.output.record import RunRecord
     from democlass.output.sink import Sink
 
@@ -50,6 +52,7 @@ class Job:
     narrate: bool
     stdin_image: bool = False
     errors: ErrorList | None = None
+    pictures: FacePictures | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
 
@@ -78,6 +81,11 @@ class Job:
         """Load the networks, for `image_count` images as one batch, or as the run that is resumed had them."""
         return load_classifier(self.context, self.options, self.options, image_count=image_count, previous=previous)
 
+    def open_pictures(self) -> None:
+        """Begin the folders of --save-crops and --annotate. Raises OutputError, UsageError."""
+        options = self.options
+        self.pictures = new_pictures(options, self.sources, may_replace=options.write_mode().may_replace)
+
     def check_checkpoints(self) -> None:
         """Raise OutputError if a file that would be replaced is a checkpoint of the run; CheckpointError."""
         if replaced := self._replaced_files():
@@ -97,7 +105,12 @@ class Job:
             watch: Watch = progress.advance
             if not self.options.quiet:
                 left, watch = stack.enter_context(suggest_faces(classifier, left, watch, progress.warn))
-            run(left, classifier, sink, self.tally, watch)
+            write_pictures: Watch = lambda _: None  # noqa: E731
+            if (pictures := self.pictures) is not None:
+                left = pictures.watch(left)
+                draw = classifier.reader.with_photo
+                write_pictures = lambda prediction: pictures.write(prediction, draw)  # noqa: E731
+            run(left, classifier, sink, self.tally, watch, write_pictures)
         return sink.finish(self.skipped), progress.seconds
 
     def add_error(self, prediction: Prediction) -> None:

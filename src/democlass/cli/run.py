@@ -40,6 +40,7 @@ def execute(job: Job, default_format: OutputFormat) -> int:
     if STANDARD_INPUT in job.sources:
         refuse_closed_input(sys.stdin.buffer)
     out = None if job.options.out == Path(STANDARD_INPUT) else job.options.out
+    job.open_pictures()
     with _open_error_list(job, out):
         if out is None:
             return _run_to_stream(job, sys.stdout.buffer, job.options.format or default_format)

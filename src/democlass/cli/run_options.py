@@ -97,8 +97,12 @@ class OutputOptions:
             raise UsageError("--overwrite starts again, --resume and --retry-errors continue: give one of them")
         if self.out is None and is_resumed:
             raise UsageError("--resume and --retry-errors continue an --out FILE: give --out")
-        if self.out is None and self.errors is None and self.overwrite:
+        if self.overwrite and not self.replaceable():
             raise UsageError("--overwrite replaces an --out FILE or an --errors FILE: give one of them")
+
+    def replaceable(self) -> list[Path]:
+        """Return the files and folders that --overwrite would replace."""
+        return [path for path in (self.out, self.errors) if path is not None]
 
     def write_mode(self) -> WriteMode:
         """Return what may happen to an output file that exists."""
@@ -114,6 +118,10 @@ class RunOptions(NetworkOptions, SettingsOptions, FaceOptions, FolderOptions, Ou
         option("--min-confidence", panel=IMAGES, env="MIN_CONFIDENCE", min=0.0, max=1.0, metavar="P",
                help="Labels with a confidence below P read 'uncertain'. Probabilities do not change."),
     ] = 0.0  # fmt: skip
+
+    def replaceable(self) -> list[Path]:
+        """Return the files and folders that --overwrite would replace."""
+        return super().replaceable() + [path for path in (self.save_crops, self.annotate) if path is not None]
 
     def settings(self) -> Settings:
         """Return the options that affect results. Raises UsageError."""

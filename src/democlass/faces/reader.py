@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from democlass.faces.finder import FaceFinder
 from democlass.images.decode import Pixels
 from democlass.images.decoding import Decoding
 from democlass.images.face_crop import FaceCrop
 from democlass.images.isolation import Cancellation, Isolated
+from democlass.images.photo import Photo
 from democlass.inputs.item import Source
+
+Result = TypeVar("Result")
 
 
 class FaceReader:
@@ -35,6 +39,12 @@ class FaceReader:
         if self.find is not None:
             return self.find(self.decode.open(source))
         return _whole_images(self.decode(source))
+
+    def with_photo(self, source: Source, use: Callable[[Photo], Result]) -> Result:
+        """Decode an image and return the result of `use`. Raises the same as a call."""
+        if isinstance(self.decode, Isolated):
+            return self.decode.with_photo(source, use)
+        return use(self.decode.open(source))
 
     def start(self, count: int) -> None:
         """Start `count` decoding processes, if images are decoded in processes."""

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable
 
 NAME, CONTENT = b"N", b"C"
-OPEN_NAME, OPEN_CONTENT, CUT = b"n", b"c", b"x"
-"""Requests to open a photo, and to cut regions from the opened photo: a list of boxes in JSON, null for the whole."""
-READY, PIXELS, PREVIEW, ERROR = b"R", b"P", b"V", b"E"
+OPEN_NAME, OPEN_CONTENT, CUT, DRAW = b"n", b"c", b"x", b"d"
+"""Requests to open a photo, and then to cut regions from it (a list of boxes in JSON, null for the whole image) or to
+draw pictures of it (`Pictures` in JSON).
+"""
+READY, PIXELS, PREVIEW, FILES, ERROR = b"R", b"P", b"V", b"F", b"E"
 
 _HEADER = struct.Struct("<cQ")
 _MAX_WAIT = 1.0

@@ -12,6 +12,7 @@ from PIL import Image
 
 from democlass.boxes import Box
 from democlass.images.decode import Pixels
+from democlass.images.drawing import Pictures, draw
 from democlass.images.geometry import apply_geometries
 from democlass.images.regions import cut_region
 from democlass.tasks import Geometry
@@ -38,6 +39,9 @@ class Photo(Protocol):
 
         Raises ImageError.
         """
+
+    def draw(self, pictures: Pictures) -> list[bytes]:
+        """Return encoded pictures of the photo at full size."""
 
 
 class LocalPhoto:
@@ -69,6 +73,10 @@ class LocalPhoto:
         """Return the pixels of each region for the networks; None is the whole image. Raises ImageError."""
         images = (self.image if box is None else cut_region(self.image, box) for box in boxes)
         return [apply_geometries(image, self._geometries, max_pixels=self._max_pixels) for image in images]
+
+    def draw(self, pictures: Pictures) -> list[bytes]:
+        """Return encoded pictures of the photo at full size."""
+        return draw(self.image, pictures)
 
 
 def pack_preview(photo: Photo) -> bytes:

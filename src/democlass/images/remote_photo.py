@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from democlass.boxes import Box
 from democlass.images.decode import Pixels
+from democlass.images.drawing import Pictures
 from democlass.images.face_pixels import max_size, unpack_faces
-from democlass.images.messages import CUT, PIXELS
+from democlass.images.file_list import unpack_files
+from democlass.images.messages import CUT, DRAW, FILES, PIXELS
 from democlass.images.photo import Size, unpack_preview
 from democlass.tasks import Geometry
 
 Ask = Callable[[bytes, bytes, bytes, int], "bytes | bytearray"]
 """Sends a request: its kind and content, the kind of response and its maximum number of bytes. Returns the response."""
+
+
+_MAX_FILES = 2**31
+"""Bytes of all pictures of a photo."""
 
 
 class RemotePhoto:
@@ -49,3 +56,7 @@ class RemotePhoto:
         if len(faces) != len(boxes):
             raise ValueError(f"{len(faces)} regions instead of {len(boxes)}")
         return faces
+
+    def draw(self, pictures: Pictures) -> list[bytes]:
+        """Return encoded pictures of the photo at full size."""
+        return unpack_files(self._ask(DRAW, json.dumps(asdict(pictures)).encode(), FILES, _MAX_FILES))

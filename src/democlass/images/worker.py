@@ -19,7 +19,9 @@ from democlass.errors import ImageError
 from democlass.images.messages import (
     CONTENT,
     CUT,
+    DRAW,
     ERROR,
+    FILES,
     NAME,
     OPEN_CONTENT,
     PIXELS,
@@ -71,7 +73,9 @@ class _Answers:
     def to(self, kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         """Return the kind and content of the response."""
         try:
-            return self._cut(content) if kind == CUT else self._read(kind, content)
+            if kind == CUT:
+                return self._cut(content)
+            return self._draw(content) if kind == DRAW else self._read(kind, content)
         except ImageError as error:
             return ERROR, json.dumps(str(error).split(": ", 1)).encode()
 
@@ -93,6 +97,13 @@ class _Answers:
         assert self._photo is not None, "a photo is opened first"
         boxes = [None if box is None else Box(*box) for box in json.loads(content)]
         return PIXELS, pack_faces(self._photo.cut(boxes))
+
+    def _draw(self, content: bytes) -> tuple[bytes, bytes]:
+        from democlass.images.drawing import Pictures
+        from democlass.images.file_list import pack_files
+
+        assert self._photo is not None, "a photo is opened first"
+        return FILES, pack_files(self._photo.draw(Pictures.from_document(json.loads(content))))
 
 
 def _ignore_group_signals() -> None:

@@ -47,6 +47,11 @@ class WriteMode:
     overwrite: bool = False
     retry_errors: bool = False
 
+    @property
+    def may_replace(self) -> bool:
+        """Whether files of an earlier run may be replaced."""
+        return self.resume or self.overwrite
+
 
 class FileSink:
     """Writes OUT and the files beside it, which no other process can write from `__init__` to `close`.

@@ -1,0 +1,40 @@
+"""Opens the folders of --save-crops and --annotate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from democlass.cli import console
+from democlass.cli.face_options import FaceOptions
+from democlass.errors import UsageError
+
+if TYPE_CHECKING:
+    from democlass.output.face_pictures import FacePictures
+
+
+def new_pictures(options: FaceOptions, sources: Sequence[str], *, may_replace: bool) -> FacePictures | None:
+    """Return the pictures to write, or None if none were asked for. Raises OutputError, UsageError."""
+    if options.save_crops is None and options.annotate is None:
+        return None
+    from democlass.output.face_pictures import FacePictures
+    from democlass.output.picture_folder import PictureFolder
+
+    if options.save_crops and options.annotate and _is_same(options.save_crops, options.annotate):
+        raise UsageError("--save-crops and --annotate are the same folder: use two")
+
+    def begin(path: Path | None, option: str) -> PictureFolder | None:
+        return None if path is None else PictureFolder(path, option, sources=sources, may_replace=may_replace)
+
+    return FacePictures(
+        crops=begin(options.save_crops, "--save-crops"),
+        annotated=begin(options.annotate, "--annotate"),
+        blur=options.blur,
+        warn=console.warn,
+    )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,206 @@
+"""`--faces`: one row per face, from the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from conftest import EXAMPLES, Run, command, environment
+from photos import background, group, portrait
+from processes import wait_until
+
+pytestmark = pytest.mark.slow
+
+ORIENTATION = 0x0112
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Groups, a landscape without a face, a face crop, a photo of small faces, and a file that is no image."""
+    folder = tmp_path_factory.mktemp("faces") / "photos"
+    (folder / "b").mkdir(parents=True)
+    group([250, 200, 300]).save(folder / "group.jpg", quality=95)
+    group([250]).save(folder / "b" / "group.jpg", quality=95)
+    background(640, 480).save(folder / "none.jpg")
+    portrait().crop((36, 36, 164, 174)).save(folder / "crop.png")
+    group([60], size=(400, 300)).save(folder / "small.png")
+    (folder / "z-bad.jpg").write_bytes(b"not an image")
+    return folder
+
+
+def rows(text: str | bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text if isinstance(text, str) else text.decode())))
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path) -> bytes:
+    """The rows of one run over all photos."""
+    words = command("batch", "photos", "--faces", "--out", "whole.csv", "--quiet")
+    result = subprocess.run(words, cwd=photos.parent, env=environment(), capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (3, b"")
+    return (photos.parent / "whole.csv").read_bytes()
+
+
+def test_there_is_a_row_for_each_face_and_one_for_each_image_without(whole: bytes) -> None:
+    found = [(row["path"], row["face"], row["status"]) for row in rows(whole)]
+    assert found == [
+        ("photos/b/group.jpg", "0", "ok"),
+        ("photos/crop.png", "0", "ok"),
+        ("photos/group.jpg", "0", "ok"),
+        ("photos/group.jpg", "1", "ok"),
+        ("photos/group.jpg", "2", "ok"),
+        ("photos/none.jpg", "", "no_face"),
+        ("photos/small.png", "0", "too_small"),
+        ("photos/z-bad.jpg", "", "error"),
+    ]
+
+
+def test_rows_say_where_the_faces_are_from_left_to_right(whole: bytes) -> None:
+    faces = [row for row in rows(whole) if row["path"] == "photos/group.jpg"]
+    centres = [float(row["x"]) + float(row["width"]) / 2 for row in faces]
+    assert centres == pytest.approx([200, 600, 1000], abs=30)
+    assert all(row["width"] == row["height"] for row in faces)
+    assert all(float(row["detection_score"]) > 0.5 for row in faces)
+    assert list(faces[0])[:10] == [
+        "path", "face", "x", "y", "width", "height", "rotation", "detection_score", "status", "error",
+    ]  # fmt: skip
+
+
+def test_an_image_that_is_a_face_crop_is_classified_as_without_faces(
+    photos: Path, whole: bytes, classify_here: Run
+) -> None:
+    (row,) = (row for row in rows(whole) if row["path"] == "photos/crop.png")
+    assert (row["x"], row["y"], row["width"], row["height"], row["rotation"]) == ("0.0", "0.0", "128.0", "138.0", "0.0")
+    result = classify_here("crop.png", "--format", "csv", cwd=photos)
+    (without,) = rows(result.stdout)
+    assert {name: row[name] for name in without if name != "path"} == {
+        name: without[name] for name in without if name != "path"
+    }
+
+
+@pytest.mark.parametrize("options", [("--batch-size", "3"), ("--workers", "0"), ("--workers", "3")])
+def test_neither_batches_nor_workers_change_more_than_rounding(
+    photos: Path, whole: bytes, classify_here: Run, options: tuple[str, ...]
+) -> None:
+    result = classify_here("batch", "photos", "--faces", "--quiet", *options, cwd=photos.parent)
+    for one, other in zip(rows(result.stdout), rows(whole), strict=True):
+        for name in one:
+            if name.partition("_")[0] in ("gender", "race") and one[name] and "." in one[name]:
+                assert float(one[name]) == pytest.approx(float(other[name]), abs=1e-5)
+            else:
+                assert one[name] == other[name]
+
+
+def test_json_has_a_list_of_faces(photos: Path, classify_here: Run) -> None:
+    result = classify_here("group.jpg", "none.jpg", "--faces", "--format", "json", cwd=photos)
+    group_, none = json.loads(result.stdout)
+    assert [face["face"] for face in group_["faces"]] == [0, 1, 2]
+    assert set(group_["faces"][0]["race_probabilities"]) >= {"Asian", "White"}
+    assert none == {"path": "none.jpg", "status": "no_face", "faces": []}
+
+
+def test_largest_keeps_one_face_an_image(photos: Path, classify_here: Run) -> None:
+    result = classify_here("group.jpg", "--faces", "--largest", "--format", "csv", cwd=photos)
+    (row,) = rows(result.stdout)
+    assert row["face"] == "0" and float(row["x"]) > 800
+
+
+def test_min_face_decides_which_faces_are_classified(photos: Path, classify_here: Run) -> None:
+    result = classify_here("small.png", "--faces", "--min-face", "16", "--format", "csv", cwd=photos)
+    assert [row["status"] for row in rows(result.stdout)] == ["ok"]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_places_are_those_of_the_upright_image(tmp_path: Path, classify_here: Run, orientation: int) -> None:
+    turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    upright = group([250, 200])
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    upright.save(tmp_path / "upright.png")
+    upright.transpose(turns[orientation]).save(tmp_path / "turned.png", exif=exif)
+    result = classify_here("upright.png", "turned.png", "--faces", "--format", "csv", cwd=tmp_path)
+    one, other = rows(result.stdout)[:2], rows(result.stdout)[2:]
+    assert len(one) == 2
+    assert [{**row, "path": ""} for row in one] == [{**row, "path": ""} for row in other]
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, photos: Path) -> None:
+    for number in range(40):
+        os.link(photos / "group.jpg", tmp_path / f"{number:02}.jpg")
+    words = command("batch", ".", "--faces", "--quiet")
+    subprocess.run([*words, "--out", "whole.csv"], cwd=tmp_path, env=environment(), check=True)
+    process = subprocess.Popen([*words, "--out", "out.csv"], cwd=tmp_path, env=environment())
+    partial = tmp_path / "out.csv.partial"
+    wait_until(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 8)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 8 < partial.read_bytes().count(b"\n") < 40
+    subprocess.run([*words, "--out", "out.csv", "--resume"], cwd=tmp_path, env=environment(), check=True)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    refused = subprocess.run(
+        [*command("batch", "."), "--out", "out.csv", "--resume"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 1 and "faces: True then, False now" in refused.stderr
+
+
+def test_the_summary_counts_faces(photos: Path, classify_here: Run) -> None:
+    result = classify_here("batch", ".", "--faces", "--out", "../summary.csv", "--overwrite", cwd=photos)
+    assert "classified  3 images" in result.stderr
+    assert "faces       5, and 1 smaller than --min-face" in result.stderr
+    assert "no face     in 1 image" in result.stderr
+    record = json.loads((photos.parent / "summary.csv.run.json").read_text())
+    expected: dict[str, Any] = {"rows": 6, "classified": 3, "no_face": 1, "too_small": 1, "faces": 5}
+    assert {name: record["tallies"][name] for name in expected} == expected
+    assert (record["options"]["faces"], record["options"]["face_size"]) == (True, 640)
+
+
+@pytest.mark.parametrize("option", [("--largest",), ("--min-face", "20"), ("--face-size", "960"), ("--annotate", "d")])
+def test_options_of_faces_need_faces(tmp_path: Path, classify_here: Run, option: tuple[str, ...]) -> None:
+    result = classify_here(EXAMPLES / "astronaut.png", *option, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f"{option[0]}: only with --faces" in result.stderr
+
+
+def test_pictures_of_faces_and_photos_are_written(photos: Path, tmp_path: Path, classify_here: Run) -> None:
+    out = ("--save-crops", tmp_path / "crops", "--annotate", tmp_path / "marked", "--quiet")
+    result = classify_here("batch", "photos", "--faces", *out, cwd=photos.parent)
+    assert (result.returncode, result.stderr) == (3, "")
+    crops = sorted(str(path.relative_to(tmp_path / "crops")) for path in (tmp_path / "crops").rglob("*.png"))
+    assert crops == [
+        "photos/b/group.jpg.face0.png", "photos/crop.png.face0.png",
+        *(f"photos/group.jpg.face{number}.png" for number in range(3)),
+    ]  # fmt: skip
+    for row in rows(result.stdout):
+        if row["status"] == "ok":
+            path = tmp_path / "crops" / f"{row['path']}.face{row['face']}.png"
+            with Image.open(path) as crop:
+                assert crop.size == (round(float(row["width"])), round(float(row["height"])))
+    marked = [path.name for path in sorted((tmp_path / "marked").rglob("*.jpg"))]
+    assert marked == ["group.jpg.faces.jpg", "crop.png.faces.jpg", "group.jpg.faces.jpg", "none.jpg.faces.jpg",
+                      "small.png.faces.jpg"]  # fmt: skip
+
+
+def test_a_folder_of_originals_is_never_written_to(photos: Path, classify_here: Run) -> None:
+    before = sorted(path for path in photos.parent.rglob("*"))
+    for folder in ("photos", "photos/b", ".", "photos/new"):
+        result = classify_here("batch", "photos", "--faces", "--annotate", folder, cwd=photos.parent)
+        assert (result.returncode, result.stdout) == (1, "")
+    assert sorted(path for path in photos.parent.rglob("*")) == before
+
+
+def test_photos_without_faces_option_get_one_suggestion(photos: Path, classify_here: Run) -> None:
+    result = classify_here("batch", "group.jpg", "none.jpg", "crop.png", cwd=photos)
+    assert result.stderr.count("2 of the first 3 images are not tight face crops") == 1
+    assert "--faces finds the faces" in result.stderr
+    assert "--faces" not in classify_here("batch", "crop.png", "crop.png", "none.jpg", cwd=photos).stderr
+    assert "--faces" not in classify_here("batch", "group.jpg", "--quiet", cwd=photos).stderr
