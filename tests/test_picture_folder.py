@@ -80,7 +80,7 @@ def test_its_own_folder_is_continued_only_if_that_was_asked_for(tmp_path: Path) 
 def test_a_folder_inside_a_source_is_refused(tmp_path: Path, inside: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(OutputError, match="is inside"):
-        begin(tmp_path / "link" / inside, sources=[tmp_path])
+        begin(tmp_path / "link" / inside, sources=(tmp_path,))
 
 
 def test_a_link_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
