@@ -1,0 +1,132 @@
+"""Photos with face crops at known places, for `faces.py`."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from democlass.inputs.labels import Example
+
+SIZES = (40, 60, 80, 120, 200, 320)
+"""Side in pixels of a pasted crop. The crops show a little more than the face."""
+
+PHOTO = (1200, 900)
+FACES_PER_PHOTO = 3
+
+_SOFT_EDGE = 0.02  # of the side: the crop fades into the background
+_QUALITY = 95  # of JPEG
+_EXIF_ORIENTATION = 0x0112
+_STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How an upright photo is turned before it is saved with that EXIF orientation."""
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """A face crop in a photo: its labels, centre and side in pixels of the upright photo, and rotation in degrees.
+
+    `patch` is the same crop alone, upright, at the same size and JPEG quality.
+    """
+
+    photo: Path
+    patch: Path
+    labels: dict[str, str]
+    x: float
+    y: float
+    side: int
+    rotation: float
+
+
+def compose(
+    examples: Sequence[Example],
+    backgrounds: Sequence[Image.Image],
+    folder: Path,
+    *,
+    rotations: Sequence[float],
+    seed: int,
+) -> Iterator[Pasted]:
+    """Paste every example into a photo, FACES_PER_PHOTO to a photo, and yield where it is.
+
+    Each rotation is drawn from `rotations`, plus up to 8 degrees to either side. Backgrounds are plain, noisy and real
+    in turn, EXIF orientations 1 to 8.
+    """
+    generator = random.Random(seed)  # noqa: S311 (not for cryptography)
+    shuffled = generator.sample(list(examples), len(examples))
+    for number in range(0, len(shuffled), FACES_PER_PHOTO):
+        photo = background(backgrounds, number // FACES_PER_PHOTO, generator)
+        path = folder / f"{number:05}.jpg"
+        for column, example in enumerate(shuffled[number : number + FACES_PER_PHOTO]):
+            side = generator.choice(SIZES)
+            rotation = generator.choice(rotations) + generator.uniform(-8, 8)
+            reach = math.ceil(side * 0.72)
+            width = PHOTO[0] // FACES_PER_PHOTO
+            x = column * width + generator.uniform(min(reach, width / 2), max(width - reach, width / 2))
+            y = generator.uniform(reach, PHOTO[1] - reach)
+            with Image.open(example.path) as image:
+                crop = image.convert("RGB")
+            paste(photo, crop, side, x, y, rotation)
+            patch_path = folder / f"{number:05}-{column}.jpg"
+            crop.resize((side, side), Image.Resampling.LANCZOS).save(patch_path, quality=_QUALITY)
+            yield Pasted(path, patch_path, dict(example.labels), x, y, side, rotation)
+        _save(photo, path, orientation=1 + number // FACES_PER_PHOTO % 8)
+
+
+def background(real: Sequence[Image.Image], number: int, generator: random.Random) -> Image.Image:
+    """Return a background of PHOTO's size: plain, noisy, or a part of a real photo."""
+    kind = number % 3
+    if kind == 2 and real:
+        return _part(real[number // 3 % len(real)], generator)
+    colour = np.array([generator.randrange(40, 220) for _ in range(3)])
+    noise = np.random.default_rng(number).normal(0, 25 * kind, (PHOTO[1], PHOTO[0], 3))
+    return Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8))
+
+
+def paste(photo: Image.Image, crop: Image.Image, side: int, x: float, y: float, rotation: float) -> None:
+    """Paste a face crop with a side of `side` pixels and its centre at (x, y), turned clockwise, with soft edges.
+
+    It is turned at twice its size and then reduced, so that turning does not blur it.
+    """
+    reach = math.ceil(side * 0.72) + 2
+    left, top = round(x) - reach, round(y) - reach
+    enlarged = crop.resize((2 * side, 2 * side), Image.Resampling.LANCZOS)
+    mask = Image.new("L", enlarged.size, 0)
+    soft = max(1, round(2 * side * _SOFT_EDGE))
+    mask.paste(255, (soft, soft, 2 * side - soft, 2 * side - soft))
+    mask = mask.filter(ImageFilter.GaussianBlur(soft / 2))
+    angle = math.radians(rotation)
+    cos, sin = math.cos(angle), math.sin(angle)
+    centre_x, centre_y = 2 * (x - left), 2 * (y - top)
+    matrix = (cos, sin, side - cos * centre_x - sin * centre_y, -sin, cos, side + sin * centre_x - cos * centre_y)
+    turned, turned_mask = (
+        each.transform((4 * reach, 4 * reach), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC).reduce(2)
+        for each in (enlarged, mask)
+    )
+    photo.paste(turned, (left, top), turned_mask)
+
+
+def _part(photo: Image.Image, generator: random.Random) -> Image.Image:
+    scale = max(PHOTO[0] / photo.width, PHOTO[1] / photo.height) * generator.uniform(1, 1.3)
+    resized = photo.resize((math.ceil(photo.width * scale), math.ceil(photo.height * scale)))
+    left = generator.randint(0, resized.width - PHOTO[0])
+    top = generator.randint(0, resized.height - PHOTO[1])
+    return resized.crop((left, top, left + PHOTO[0], top + PHOTO[1]))
+
+
+def _save(photo: Image.Image, path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[_EXIF_ORIENTATION] = orientation
+    stored = photo if orientation == 1 else photo.transpose(_STORED[orientation])
+    stored.save(path, quality=_QUALITY, exif=exif)
