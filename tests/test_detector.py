@@ -126,7 +126,7 @@ def test_wrong_fused_convolutions_are_not_used(monkeypatch: pytest.MonkeyPatch) 
     def fuse_wrongly(network: CenterFace, input_shape: torch.Size) -> None:
         fuse(network, input_shape)
         assert network.stem.fused is not None
-        network.stem.fused.bias = torch.nn.Parameter(torch.full_like(network.stem.conv.bias, 100.0))
+        network.stem.fused.bias = torch.nn.Parameter(torch.full((network.stem.conv.out_channels,), 100.0))
 
     def fail(*_: object) -> None:
         raise RuntimeError("not supported")
