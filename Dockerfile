@@ -15,8 +15,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY weights weights
 RUN /opt/democlass/bin/pip install '.[serve,parquet,heic]'
-# Move the weights out of the package, so that others can be mounted over them and the image has only one copy.
-RUN mkdir /weights && mv /opt/democlass/lib/python*/site-packages/democlass/weights/*.pth /weights/
+# Move the checkpoints out of the package, so that others can be mounted over them and the image has only one copy. The
+# face detector stays: it is always the built-in one.
+RUN mkdir /weights \
+    && mv /opt/democlass/lib/python*/site-packages/democlass/weights/model_checkpoint.pth /weights/ \
+    && mv /opt/democlass/lib/python*/site-packages/democlass/weights/best_model.pth /weights/
 
 
 FROM python:3.12-slim

@@ -53,6 +53,12 @@ def test_the_service_listens_at_the_published_port() -> None:
     assert 'CMD ["serve", "--host", "0.0.0.0"]' in DOCKERFILE and "EXPOSE 8000" in DOCKERFILE
 
 
+def test_the_face_detector_stays_in_the_package() -> None:
+    """It is read from there; only the checkpoints of the tasks can be mounted."""
+    moved = re.findall(r"&& mv \S+/democlass/weights/(\S+) /weights/", DOCKERFILE)
+    assert moved == [task.checkpoint for task in TASKS]
+
+
 @pytest.mark.parametrize("service", [API, BATCH])
 def test_checkpoints_can_be_mounted_read_only(service: dict[str, Any]) -> None:
     mounted = [volume for volume in service["volumes"] if volume.endswith(":ro") and ":/weights/" in volume]

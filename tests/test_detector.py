@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import hashlib
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
+from threading import enumerate as running_threads
 
 import numpy as np
 import pytest
@@ -13,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from democlass.errors import CheckpointError, DemoclassError
 from democlass.faces import detector as detector_module
 from democlass.faces.centerface import CenterFace
-from democlass.faces.detector import Detector, location
-from democlass.networks.batcher import Batcher
+from democlass.faces.detector import Detector
+from democlass.faces.maps import read_maps
 from democlass.networks.checkpoint_files import read
 from democlass.settings import Precision
 
@@ -55,7 +59,7 @@ def test_any_shape_without_a_face_has_none(detector: Detector, shape: tuple[int,
 
 def test_it_is_exact_with_and_without_fused_convolutions(detector: Detector) -> None:
     network = CenterFace().eval()
-    network.load_state_dict({name: value.float() for name, value in read(location()).state.items()})
+    network.load_state_dict({name: value.float() for name, value in read(detector.location).state.items()})
     image = torch.from_numpy(pixels().copy()).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
         expected = network(image)[0]
@@ -81,22 +85,64 @@ def test_the_number_of_threads_of_the_caller_stays(detector: Detector) -> None:
     torch.set_num_threads(threads)
 
 
-def test_bfloat16_finds_the_same_face() -> None:
-    (face,) = Detector.load(CPU, Precision.BFLOAT16, 640)(pixels())
-    (exact,) = Detector.load(CPU, Precision.FLOAT32, 640)(pixels())
+def test_maps_are_read_in_one_thread(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch divides large maps among threads, and the last digits depend on where it does."""
+    found = []
+
+    def record(maps: torch.Tensor) -> NDArray[np.float32]:
+        found.append(torch.get_num_threads())
+        return read_maps(maps)
+
+    monkeypatch.setattr(detector_module, "read_maps", record)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    detector(pixels())
+    torch.set_num_threads(threads)
+    assert found == [1]
+
+
+@pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.FLOAT16])
+def test_other_number_formats_find_the_same_face(detector: Detector, precision: Precision) -> None:
+    (face,) = Detector.load(CPU, precision, 640)(pixels())
+    (exact,) = detector(pixels())
     assert face == pytest.approx(exact, abs=2.0)
 
 
-@pytest.fixture
-def batched() -> Iterator[Detector]:
-    """Return a detector that batches images as on a GPU, on the CPU."""
-    detector = Detector.load(CPU, Precision.FLOAT32, 640)
-    detector._batcher = Batcher(detector._run_batch, max_size=detector_module._GPU_BATCH, threads=1, max_wait=0.05)
-    with closing(detector):
-        yield detector
+def test_it_says_which_file_it_uses(detector: Detector) -> None:
+    assert detector.location.name == "centerface.pth"
+    assert detector.sha256 == hashlib.sha256(detector.location.read_bytes()).hexdigest()
 
 
-def test_batches_of_several_images_change_no_digit(batched: Detector, detector: Detector) -> None:
+def test_a_file_with_other_weights_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"model_state_dict": {"fc.weight": torch.zeros(2, 2)}}, tmp_path / "centerface.pth")
+    monkeypatch.setattr(detector_module, "built_in_folder", lambda: tmp_path)
+    with pytest.raises(CheckpointError, match=r"centerface\.pth is not the face detector"):
+        Detector.load(CPU, Precision.FLOAT32, 640)
+
+
+def test_wrong_fused_convolutions_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    fuse: Callable[[CenterFace, torch.Size], None] = CenterFace.fuse
+
+    def fuse_wrongly(network: CenterFace, input_shape: torch.Size) -> None:
+        fuse(network, input_shape)
+        assert network.stem.fused is not None
+        network.stem.fused.bias = torch.nn.Parameter(torch.full((network.stem.conv.out_channels,), 100.0))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("not supported")
+
+    monkeypatch.setattr(detector_module, "is_available", lambda _: True)
+    for broken in (fuse_wrongly, fail):
+        monkeypatch.setattr(CenterFace, "fuse", broken)
+        detector = Detector.load(CPU, Precision.FLOAT32, 640)
+        assert detector._network.stem.fused is None
+        assert len(detector(pixels())) == 1
+
+
+def test_batches_of_several_images_change_no_digit(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, batches run the code that is meant for GPUs."""
+    monkeypatch.setattr(detector_module, "_BATCH_PIXELS", 4 * 640 * 640)
+    batched = Detector.load(CPU, Precision.FLOAT32, 640, batched=True)
     images = [pixels(), pixels("grace_hopper.jpg"), pixels(size=(300, 400)), np.zeros((20, 640, 3), np.uint8)]
     alone = [batched(image) for image in images]
     with ThreadPoolExecutor(4) as pool:
@@ -105,3 +151,28 @@ def test_batches_of_several_images_change_no_digit(batched: Detector, detector: 
     assert all(np.array_equal(one, other) for one, other in zip(together, alone, strict=True))
     # Only padding differs from a batch of one.
     assert alone[0] == pytest.approx(detector(images[0]), abs=0.5)
+
+
+def test_the_thread_of_the_batches_ends_with_the_detector() -> None:
+    def count() -> int:
+        return sum(thread.name == "batcher" for thread in running_threads())
+
+    before = count()
+    batched = Detector.load(CPU, Precision.FLOAT32, 64, batched=True)
+    assert count() == before + 1
+    del batched
+    gc.collect()
+    deadline = time.monotonic() + 60
+    while count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert count() == before
+
+
+def test_too_little_memory_is_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    batched = Detector.load(CPU, Precision.FLOAT32, 64, batched=True)
+    monkeypatch.setattr(CenterFace, "forward", forward)
+    with pytest.raises(DemoclassError, match="too little memory to find faces: try a smaller face size"):
+        batched(np.zeros((64, 64, 3), np.uint8))

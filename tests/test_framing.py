@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from democlass.boxes import Box
 from democlass.errors import ImageError
-from democlass.faces.framing import MAX_FACES, frame_face, frame_faces
+from democlass.faces.framing import MAX_FACES, frame_face, frame_faces, is_crop
 
 POINTS = [(-0.18, -0.178), (0.18, -0.178), (0.0, 0.05), (-0.148, 0.178), (0.148, 0.178)]
 """Right eye, left eye, nose, right and left corner of the mouth of an upright face of side 1, from its centre."""
@@ -93,8 +93,51 @@ def test_a_large_face_in_a_larger_image_is_cut() -> None:
     assert [kind for _, kind in frame(face(150, 130, 170), size=(300, 260))] == ["face"]
 
 
-def test_absurdly_large_detections_are_ignored() -> None:
-    assert frame(face(100, 100, 1e6)) == []
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("index", range(15))
+def test_detections_with_numbers_that_are_not_finite_are_ignored(index: int, wrong: float) -> None:
+    bad = face(600, 450, 80)
+    bad[index] = wrong
+    assert frame(bad) == []
+    assert len(frame(bad, face(100, 100, 80))) == 1
+
+
+@pytest.mark.parametrize("side", [0, 4801, 1e6, 1e30])
+def test_detections_of_impossible_size_are_ignored(side: float) -> None:
+    assert frame(face(600, 450, side)) == []
+
+
+def test_boxes_that_are_inside_out_are_ignored() -> None:
+    bad = face(600, 450, 80)
+    bad[[0, 2]] = bad[[2, 0]]
+    assert frame(bad) == []
+
+
+@pytest.mark.parametrize(("x", "y"), [(-81, 450), (600, -81), (1281, 450), (600, 981), (1e30, 450)])
+def test_detections_outside_the_image_are_ignored(x: float, y: float) -> None:
+    assert frame(face(x, y, 80)) == []
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (-20, 450), (1200, 900), (600, 930)])
+def test_faces_at_a_border_are_found(x: float, y: float) -> None:
+    ((box, kind),) = frame(face(x, y, 80))
+    assert box.centre == pytest.approx((x, y), abs=0.01)
+    assert kind == "face"
+
+
+def test_detections_that_cannot_be_faces_do_not_make_an_image_a_crop() -> None:
+    size = (300, 260)
+    assert is_crop([Box(50, 30, 200, 200)], size)
+    assert not is_crop([Box(50, 30, 150, 150)], size)
+    assert not is_crop([Box(50, 30, 1e6, 1e6), Box(math.nan, 30, 200, 200), Box(0, 0, math.inf, math.inf)], size)
+
+
+@given(st.lists(st.lists(st.floats(width=32), min_size=15, max_size=15), max_size=4))
+def test_any_numbers_give_faces_with_numbers_that_can_be_written(rows: list[list[float]]) -> None:
+    found = np.array(rows, np.float32).reshape(-1, 15)
+    for each in frame_faces(found, (640, 480), (1280, 960), min_face=32):
+        assert all(map(math.isfinite, (*each.box, each.score)))
+        assert 0 < each.box.width <= 4 * 1280
 
 
 def test_more_faces_than_fit_into_memory_are_an_error() -> None:

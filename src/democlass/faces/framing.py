@@ -28,7 +28,8 @@ _ALIGNED = np.array([-0.18 - 0.178j, 0.18 - 0.178j, -0.148 + 0.178j, 0.148 + 0.1
 """Eyes and corners of the mouth in an aligned square of side 1, from its centre, as x + iy; y points down."""
 
 _FOUR_POINTS = (0, 1, 3, 4)  # of the five: without the nose
-_MAX_SIDE = 4.0  # in longest sides of the image; no real face is larger
+_MAX_SIDE = 4.0
+"""The largest plausible square, in longest sides of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +56,20 @@ def frame_faces(
     """Return the faces of an image from left to right, or the largest one.
 
     `found` is N x 15 as `maps.read_maps` returns it, in pixels of the preview. Sizes are width and height in pixels.
-    Faces with a square of less than `min_face` pixels of the image are too small. Raises ImageError if there are more
-    than MAX_FACES others.
+    Faces with a square of less than `min_face` pixels of the image are too small. Rows that can't be a face are
+    ignored: with numbers that are not finite, without a size, far larger than the image or outside it. Raises
+    ImageError if more than MAX_FACES faces are not too small.
     """
     scale_x, scale_y = (image / preview for image, preview in zip(image_size, preview_size, strict=True))
     scale = np.array([scale_x, scale_y, scale_x, scale_y, 1, *[scale_x, scale_y] * 5])
-    squares = [(frame_face(face), float(face[4])) for face in found.astype(np.float64) * scale]
-    squares = [(box, score) for box, score in squares if box.width <= _MAX_SIDE * max(image_size)]
+    finite = found[np.isfinite(found).all(axis=1)].astype(np.float64)
+    squares = [(frame_face(face), float(face[4])) for face in finite * scale]
+    squares = [(box, score) for box, score in squares if _is_plausible(box, image_size)]
     if is_crop((box for box, _ in squares), image_size):
-        score = max(squares, key=lambda each: each[0].width)[1]
+        _, score = max(squares, key=_side)
         return [FramedFace(Box(0.0, 0.0, *map(float, image_size)), score, is_whole_image=True)]
-    if largest:
-        squares = sorted(squares, key=lambda each: each[0].width)[-1:]
+    if largest and squares:
+        squares = [max(squares, key=_side)]  # of equal ones, the one with the best score
     faces = [FramedFace(box.rounded(), score, box.width < min_face) for box, score in squares]
     count = sum(not face.is_too_small for face in faces)
     if count > MAX_FACES:
@@ -80,7 +83,7 @@ def frame_face(face: Sequence[float] | NDArray[np.float64]) -> Box:
     points = np.asarray(face[5:], np.float64).reshape(-1, 2)[list(_FOUR_POINTS)]
     complex_points = points[:, 0] + 1j * points[:, 1]
     centre = complex(complex_points.mean())
-    side = _SIDE * math.sqrt((right - left) * (bottom - top))
+    side = _SIDE * math.sqrt(max(0.0, right - left) * max(0.0, bottom - top))
     # The rotation that brings the aligned points closest to the found ones, in the sense of least squares.
     rotation = math.degrees(float(np.angle((_ALIGNED.conj() * (complex_points - centre)).sum())))
     return Box(centre.real - side / 2, centre.imag - side / 2, side, side, rotation)
@@ -89,4 +92,15 @@ def frame_face(face: Sequence[float] | NDArray[np.float64]) -> Box:
 def is_crop(boxes: Iterable[Box], image_size: tuple[int, int]) -> bool:
     """Return whether an image with these squares is a face crop already. It was measured at 99.8 % of face crops."""
     width, height = image_size
-    return any(box.width * box.height > CROP_SHARE * width * height for box in boxes)
+    return any(box.width * box.height > CROP_SHARE * width * height for box in boxes if _is_plausible(box, image_size))
+
+
+def _side(square: tuple[Box, float]) -> float:
+    return square[0].width
+
+
+def _is_plausible(box: Box, image_size: tuple[int, int]) -> bool:
+    """Return whether a square can be a face: of a possible size, and its centre at most one side outside the image."""
+    return 0 < box.width <= _MAX_SIDE * max(image_size) and all(
+        -box.width <= middle <= length + box.width for middle, length in zip(box.centre, image_size, strict=True)
+    )

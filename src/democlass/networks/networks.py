@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from torch import nn
 
 from democlass.errors import DemoclassError, DeviceError
 from democlass.networks.checkpoints import Checkpoint
+from democlass.networks.determinism import deterministic_cudnn
 from democlass.networks.fusion import fuse_if_correct, is_fusible
 from democlass.networks.normalisation import Normaliser
 from democlass.networks.tuning import fold_batch_norms, has_native_support
@@ -197,11 +198,6 @@ class Networks:
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether a device ran out of memory. The CPU's allocator has no exception class for this."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def deterministic_cudnn() -> AbstractContextManager[None]:
-    """Return a context in which cuDNN gives the same digits each time."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def _output_order(task: Task, checkpoint: Checkpoint) -> list[int]:
