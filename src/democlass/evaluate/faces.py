@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
+from scipy.stats import fisher_exact  # type: ignore[import-untyped]
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from democlass.evaluate.matching import MatchedPredictions, has_detection
@@ -71,23 +72,33 @@ def find_significant_difference(cells: Mapping[str, Mapping[str, float]]) -> dic
     `difference` is the share of the group `more` minus that of the group `less`. `low` and `high` are the bounds of its
     interval, Newcombe's, which combines the Wilson intervals of both shares (method 10 of "Interval estimation for the
     difference between independent proportions", Statistics in Medicine 17, 1998). A difference is significant if the
-    interval does not contain 0. All `pairs` of groups are compared, and the intervals of all of them together have a
-    confidence level of at least 95 % (Bonferroni's correction): otherwise, of many pairs, some would differ by chance.
+    interval does not contain 0 and Fisher's exact test agrees: for groups of one or two images, the interval is too
+    narrow. All `pairs` of groups are compared, and the confidence level of 95 % is that of all of them together
+    (Bonferroni's correction): otherwise, of many pairs, some would differ by chance.
     """
     pairs = list(combinations(cells, 2))
     found = []
     for pair in pairs:
         less, more = sorted(pair, key=lambda name: cells[name]["share"])
-        low, high = _difference_interval(cells[more], cells[less], alpha=(1 - CONFIDENCE_LEVEL) / len(pairs))
-        if low > 0:
+        if (
+            interval := _significant_interval(cells[more], cells[less], (1 - CONFIDENCE_LEVEL) / len(pairs))
+        ) is not None:
             difference = cells[more]["share"] - cells[less]["share"]
-            found.append({"more": more, "less": less, "difference": difference, "low": low, "high": high})
+            found.append(
+                {"more": more, "less": less, "difference": difference, "low": interval[0], "high": interval[1]}
+            )
     if not found:
         return None
     return {**max(found, key=lambda each: each["difference"]), "pairs": len(pairs)}
 
 
-def _difference_interval(more: Mapping[str, float], less: Mapping[str, float], alpha: float) -> tuple[float, float]:
-    counts = [value for cell in (more, less) for value in (round(cell["share"] * cell["n"]), cell["n"])]
-    low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=alpha)
-    return float(low), float(high)
+def _significant_interval(
+    more: Mapping[str, float], less: Mapping[str, float], alpha: float
+) -> tuple[float, float] | None:
+    """Return the interval of a difference; None if the difference is not significant at the level `alpha`."""
+    (part, whole), (other_part, other_whole) = ((round(cell["share"] * cell["n"]), cell["n"]) for cell in (more, less))
+    low, high = confint_proportions_2indep(
+        part, whole, other_part, other_whole, method="newcomb", compare="diff", alpha=alpha
+    )
+    p_value = fisher_exact([[part, whole - part], [other_part, other_whole - other_part]]).pvalue
+    return (float(low), float(high)) if low > 0 and p_value <= alpha else None

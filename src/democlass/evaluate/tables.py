@@ -8,7 +8,7 @@ from typing import Any
 GROUP_COLUMNS = ("images", "accuracy", "95 % interval")
 """Headings of the columns after the group's name."""
 
-FACE_COLUMNS = ("images", "without a face", "too small", "missed", "95 % interval")
+FACE_COLUMNS = ("images", "no face", "too small", "missed", "95 % interval")
 """Headings of the columns of the table of missed faces, after the group's name."""
 
 CONFUSION_HEADING = "annotators' label (row), predicted label (column)"
