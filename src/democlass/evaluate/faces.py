@@ -80,13 +80,11 @@ def find_significant_difference(cells: Mapping[str, Mapping[str, float]]) -> dic
     found = []
     for pair in pairs:
         less, more = sorted(pair, key=lambda name: cells[name]["share"])
-        if (
-            interval := _significant_interval(cells[more], cells[less], (1 - CONFIDENCE_LEVEL) / len(pairs))
-        ) is not None:
+        interval = _significant_interval(cells[more], cells[less], alpha=(1 - CONFIDENCE_LEVEL) / len(pairs))
+        if interval is not None:
+            low, high = interval
             difference = cells[more]["share"] - cells[less]["share"]
-            found.append(
-                {"more": more, "less": less, "difference": difference, "low": interval[0], "high": interval[1]}
-            )
+            found.append({"more": more, "less": less, "difference": difference, "low": low, "high": high})
     if not found:
         return None
     return {**max(found, key=lambda each: each["difference"]), "pairs": len(pairs)}
