@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from conftest import EXAMPLES, REPOSITORY, command, environment, in_terminal
@@ -114,3 +115,75 @@ def test_labels_that_contradict_their_probabilities_are_refused(
     else:
         with pytest.raises(UsageError, match="is not the most probable one"):
             evaluate_in_process("labels.csv", "--predictions", "results.csv")
+
+
+@pytest.fixture
+def portraits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels of two portraits and of an image without a face, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("astronaut.png", "grace_hopper.jpg"):
+        shutil.copy(EXAMPLES / name, ".")
+    Image.new("RGB", (600, 400), "grey").save("bare.png")
+    rows = ("astronaut.png,Female,White", "grace_hopper.jpg,Female,White", "bare.png,Male,Asian")
+    Path("labels.csv").write_text("\n".join(("file,gender,race", *rows)))
+
+
+def test_faces_of_photos_are_found_and_those_missed_are_counted(
+    portraits: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for task in TASKS:
+        shutil.copy(REPOSITORY / "weights" / task.checkpoint, ".")
+    arguments = ["labels.csv", "--weights", ".", "--faces", "--face-size", "480", "--quiet", "--card"]
+    evaluate_in_process(*arguments, "--out", "all.json", "--html", "all.html", "--markdown", "all.md")
+    shown = capsys.readouterr()
+    assert "faces: missed in 1 of 3 images" in shown.out and "reduced to 480 pixels" in " ".join(shown.out.split())
+    assert "perceived gender: 1 images without a face are not evaluated" in shown.err
+    evaluation = json.loads(Path("all.json").read_text())
+    assert evaluation["tasks"]["gender"]["accuracy"]["share"] == 1.0 and evaluation["tasks"]["gender"]["n"] == 2
+    assert evaluation["faces"]["groups"]["gender"]["cells"]["Male"]["without_face"] == 1
+    assert "Missed faces by perceived race" in Path("all.html").read_text()
+    assert "| by perceived race | images |" in Path("all.md").read_text()
+    card = load(Location(Path("best_model.pth")), TASKS[1]).card["evaluation"]
+    assert card["faces"] == {"face_size": 480, "min_face": 32}
+
+
+def test_results_of_batch_with_faces_are_evaluated_like_the_photos(
+    portraits: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    Image.open("astronaut.png").resize((128, 128)).save("small.png")
+    pair = Image.new("RGB", (1200, 600))
+    pair.paste(Image.open("grace_hopper.jpg").resize((240, 300)), (0, 0))
+    pair.paste(Image.open("astronaut.png"), (600, 0))
+    pair.save("pair.png")
+    with Path("labels.csv").open("a") as stream:
+        stream.write("\nsmall.png,Female,White\npair.png,Female,White\n")
+    words = command("batch", tmp_path, "--faces", "--min-face", "45", "--out", "rows.csv", "--quiet")
+    subprocess.run(words, check=True, env=environment())
+    evaluate_in_process("labels.csv", "--faces", "--min-face", "45", "--quiet", "--out", "photos.json")
+    evaluate_in_process("labels.csv", "--predictions", "rows.csv", "--out", "rows.json")
+    photos, rows = (json.loads(Path(name).read_text()) for name in ("photos.json", "rows.json"))
+    assert Path("rows.csv").read_text().count("pair.png") == 2
+    assert photos["faces"] == rows["faces"] and photos["faces"]["min_face"] == 45
+    assert (photos["faces"]["all"]["without_face"], photos["faces"]["all"]["too_small"]) == (1, 1)
+    for task in ("gender", "race"):
+        assert photos["tasks"][task]["confusion"] == rows["tasks"][task]["confusion"]
+
+
+@pytest.mark.parametrize("options", [["--faces"], ["--face-size", "960"], ["--min-face", "40"]])
+def test_existing_predictions_are_not_searched_for_faces(options: list[str], evaluation_inputs: Any) -> None:
+    with pytest.raises(UsageError, match=rf"{options[0]} is only for images that are classified now: remove it or"):
+        evaluate_in_process("labels.csv", "--predictions", "results.csv", *options)
+
+
+def test_a_default_from_the_environment_does_not_concern_existing_predictions(
+    evaluation_inputs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMOCLASS_FACES", "1")
+    evaluate_in_process("labels.csv", "--predictions", "results.csv", "--out", "all.json")
+    assert "faces" not in json.loads(Path("all.json").read_text())
+
+
+def test_options_of_face_detection_need_faces(evaluation_inputs: Any) -> None:
+    with pytest.raises(UsageError, match="--min-face: only with --faces"):
+        evaluate_in_process("labels.csv", "--min-face", "40")
+    assert not any("--largest" in parameter.opts for parameter in get_command(app).params)

@@ -133,12 +133,6 @@ def test_json_lines_are_read_from_a_file_with_the_suffix_json(tmp_path: Path) ->
     }
 
 
-def test_results_with_several_faces_per_image_are_refused(tmp_path: Path) -> None:
-    (face,) = prediction("a.jpg", 0.3).faces
-    with pytest.raises(UsageError, match="row 1: it has 2 faces; an evaluation needs one face per image"):
-        evaluate(one_label(tmp_path), results(tmp_path, [Prediction("a.jpg", (face, face))], "r.json"))
-
-
 def test_unreadable_results_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"can't read .*none.csv: No such file"):
         evaluate(one_label(tmp_path), tmp_path / "none.csv")

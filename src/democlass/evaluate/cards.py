@@ -22,13 +22,19 @@ def check_cards(files: Mapping[str, Path]) -> None:
 
 
 def write_cards(evaluation: Mapping[str, Any]) -> list[str]:
-    """Write each task's metrics to the card of its checkpoint; return those files. Raises WriteError."""
+    """Write each task's metrics to the card of its checkpoint; return those files. Raises WriteError.
+
+    After face detection, `faces` has its settings, because the metrics are of the faces that it found.
+    """
     written = []
+    heading: dict[str, Any] = {"data": Path(evaluation["labels"]).name}
+    if faces := evaluation.get("faces"):
+        heading["faces"] = {name: faces[name] for name in ("face_size", "min_face")}
     for name, task in evaluation["tasks"].items():
         path = evaluation["checkpoints"][name]["path"]
         entry = {key: value for key, value in task.items() if key not in ("title", "coverage")}
         entry["calibration"] = {key: entry["calibration"][key] for key in ("ece", "nll", "brier")}
-        write_card_entry(_resolve(Path(path)), "evaluation", {"data": Path(evaluation["labels"]).name, **entry})
+        write_card_entry(_resolve(Path(path)), "evaluation", {**heading, **entry})
         written.append(path)
     return written
 

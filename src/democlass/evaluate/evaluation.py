@@ -10,7 +10,7 @@ from democlass import __version__
 from democlass.errors import MissingExtraError
 from democlass.evaluate.matching import MatchedPredictions, join_labels, match_predictions
 from democlass.evaluate.predictions import read_results
-from democlass.evaluate.run_records import describe_run, read_record
+from democlass.evaluate.run_records import describe_detection, describe_run, read_record
 from democlass.inputs.labels import LabelSet
 from democlass.output.run_info import now
 from democlass.results import Prediction
@@ -34,20 +34,30 @@ def evaluate(
     - `lacking` counts rows of the labels file that are not used, and `unused` predictions, by reason.
     - `checkpoints` and `classified` (date, version, precision) describe the run that made the predictions. For a file
       of results they come from its run record; without a record they are empty.
+    - `faces` is there only after face detection. It counts the images without a face to evaluate, as
+      `faces.count_missed` describes, and has the detection's `face_size` and `min_face`, in pixels; None if unknown.
+
+    The largest face of each image is evaluated.
 
     Raises UsageError, and MissingExtraError if the packages that compute the metrics are not installed.
     """
     try:
+        from democlass.evaluate.faces import count_missed
         from democlass.evaluate.metrics import compute_metrics
     except ImportError:
         raise MissingExtraError("evaluating predictions", "evaluate") from None
     date = now()
     if isinstance(source, Path):
         matched = match_predictions(label_set, read_results(source, tasks))
-        run = {"predictions": str(source), **describe_run(read_record(source), tasks)}
+        record = read_record(source)
+        run = {"predictions": str(source), **describe_run(record, tasks)}
+        detection = describe_detection((record or {}).get("options"))
     else:
         matched = _classify(source, label_set, on_prediction)
         run = {"predictions": None, **_describe_classifier(source, date)}
+        detection = describe_detection(vars(source.settings))
+    labelled = join_labels(label_set, matched, tasks)
+    missed = count_missed(label_set, matched, tasks)
     return {
         "date": date,
         "version": __version__,
@@ -56,7 +66,8 @@ def evaluate(
         "lacking": dict(label_set.excluded),
         **run,
         "unused": dict(matched.unused),
-        "tasks": {name: compute_metrics(labelled) for name, labelled in join_labels(label_set, matched, tasks).items()},
+        **({} if missed is None else {"faces": detection | missed}),
+        "tasks": {name: compute_metrics(each) for name, each in labelled.items()},
     }
 
 

@@ -30,6 +30,15 @@ def render_task(task: dict[str, Any]) -> str:
     return tables.spell_out("\n\n".join(parts))
 
 
+def render_faces(faces: dict[str, Any]) -> str:
+    """Return the tables of missed faces as Markdown."""
+    parts = [f"**Faces {tables.format_missed(faces)}**. {tables.describe_detection(faces)}"]
+    for grouping in tables.face_groupings(faces):
+        parts.append(_render_table([f"by {grouping['title']}", *tables.FACE_COLUMNS], tables.face_rows(grouping)))
+        parts.append(f"{tables.format_difference(grouping)}.")
+    return tables.spell_out("\n\n".join(parts))
+
+
 def render_markdown(evaluation: dict[str, Any], folder: str) -> tuple[str, dict[str, str]]:
     """Return the Markdown, and its charts as SVG by file name. `folder` is the folder of the charts, for links.
 
@@ -42,6 +51,8 @@ def render_markdown(evaluation: dict[str, Any], folder: str) -> tuple[str, dict[
     if checkpoints := tables.checkpoint_rows(evaluation):
         rows = [[task, _escape(Path(path).name), _escape(sha256)] for task, path, sha256 in checkpoints]
         parts.append(_render_table(["", "checkpoint", "SHA-256"], rows))
+    if "faces" in evaluation:
+        parts += ["## Faces", render_faces(evaluation["faces"])]
     files = {}
     for name, task in evaluation["tasks"].items():
         parts += [f"## {task['title'].capitalize()}", render_task(task)]

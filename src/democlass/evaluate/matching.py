@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from democlass.errors import UsageError
 from democlass.inputs.identity import current_folder, file_key
 from democlass.inputs.labels import LabelSet
-from democlass.results import Prediction
+from democlass.results import NO_FACE, TOO_SMALL, Face, Prediction
 from democlass.tasks import Task
 
 _MAX_REASONS = 6
 """Reasons that a message lists."""
+
+_WITHOUT_OUTCOMES = {NO_FACE: "without a face", TOO_SMALL: "whose face is too small"}
+"""Why images of these statuses are not evaluated."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class LabelledPredictions:
 class MatchedPredictions:
     """The prediction for each example of a label set, in the same order; None for examples without one.
 
-    `unused` counts predictions that belong to no example, by reason.
+    A prediction has at most one face: the largest that was found. `unused` counts predictions that belong to no
+    example, by reason.
     """
 
     predictions: Sequence[Prediction | None]
@@ -81,8 +85,23 @@ def match_predictions(label_set: LabelSet, predictions: Iterable[Prediction]) ->
         if previous is not None:
             unused["of images that have another prediction"] += 1
         if previous is None or (previous.error is not None and prediction.error is None):
-            matched[index] = prediction
+            matched[index] = keep_largest_face(prediction)
     return MatchedPredictions(matched, unused)
+
+
+def keep_largest_face(prediction: Prediction) -> Prediction:
+    """Return a prediction with only its widest face; of equally wide ones, the first from the left.
+
+    Faces of images with several faces have boxes.
+    """
+    if len(prediction.faces) < 2:
+        return prediction
+    return Prediction(prediction.path, (max(prediction.faces, key=_width),))
+
+
+def has_detection(prediction: Prediction) -> bool:
+    """Return whether faces were searched in the image of a prediction. It is unknown, so false, for an error."""
+    return prediction.status in _WITHOUT_OUTCOMES or any(face.box is not None for face in prediction.faces)
 
 
 def join_labels(
@@ -109,6 +128,8 @@ def _join(label_set: LabelSet, matched: MatchedPredictions, task: Task, tasks: S
             excluded["without a prediction"] += 1
         elif prediction.error is not None:
             excluded[f"unreadable ({prediction.reason})"] += 1
+        elif prediction.status in _WITHOUT_OUTCOMES:
+            excluded[_WITHOUT_OUTCOMES[prediction.status]] += 1
         else:
             outcome = prediction.outcomes[task.name]
             probabilities.append([outcome.probabilities[label] for label in task.labels])
@@ -121,6 +142,10 @@ def _join(label_set: LabelSet, matched: MatchedPredictions, task: Task, tasks: S
         pd.DataFrame(groups, columns=[each.name for each in tasks], dtype=object),
         excluded,
     )
+
+
+def _width(face: Face) -> float:
+    return 0.0 if face.box is None else face.box.width
 
 
 def _nothing_to_evaluate(

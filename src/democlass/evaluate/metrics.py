@@ -25,7 +25,8 @@ BINS = 15
 _THRESHOLDS = np.arange(0.0, 1.0, 0.02)
 """Values of `--min-confidence` for which coverage is computed."""
 
-_CONFIDENCE_LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
+"""Confidence level of all intervals."""
 
 
 def compute_metrics(labelled: LabelledPredictions) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def share_with_interval(part: int, whole: int) -> dict[str, float]:
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
     """
-    low, high = proportion_confint(part, whole, alpha=1 - _CONFIDENCE_LEVEL, method="wilson")
+    low, high = proportion_confint(part, whole, alpha=1 - CONFIDENCE_LEVEL, method="wilson")
     return {"share": part / whole, "low": float(low), "high": float(high), "n": whole}
 
 

@@ -21,9 +21,26 @@ def render_page(evaluation: dict[str, Any]) -> str:
         origin=" ".join(tables.describe_origin(evaluation)),
         checkpoints=tables.checkpoint_rows(evaluation),
         unused=tables.unused_lines(evaluation),
+        faces=_face_values(evaluation["faces"]) if "faces" in evaluation else None,
+        face_columns=tables.FACE_COLUMNS,
         tasks=[_task_values(task) for task in evaluation["tasks"].values()],
         group_columns=tables.GROUP_COLUMNS,
     )
+
+
+def _face_values(faces: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "missed": f"Faces {tables.format_missed(faces)}",
+        "detection": tables.describe_detection(faces),
+        "groups": [
+            {
+                "title": grouping["title"],
+                "difference": tables.spell_out(tables.format_difference(grouping)),
+                "rows": [[tables.spell_out(group), *values] for group, *values in tables.face_rows(grouping)],
+            }
+            for grouping in tables.face_groupings(faces)
+        ],
+    }
 
 
 def _task_values(task: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from democlass.errors import DemoclassError, UsageError
 from democlass.evaluate.run_records import read_record
 from democlass.nested import from_document
 from democlass.output.formats import FORMATS, Format, format_of, require
-from democlass.results import Prediction
+from democlass.results import Outcome, Prediction
 from democlass.tasks import UNCERTAIN, Task
 
 _SUM_TOLERANCE = 0.01
@@ -34,20 +35,26 @@ def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
 
     Raises UsageError, with the number of the row, if the file is damaged or does not contain results.
     """
-    number = 1
+    number, place = 1, "row"
     try:
         with file.open("rb") as stream:
-            for prediction in _reader(require(_find_format(file)))(stream, tasks):
+            format_ = require(_find_format(file))
+            columns = _read_columns(format_, stream)
+            _check_columns(columns)
+            if "face" in columns:  # an image has a row for each face, and is read as a whole
+                place = "image that begins in row"
+            read = partial(_read_json, format_) if format_.name == "json" else format_.read
+            for prediction in read(stream, tasks):
                 _check_prediction(prediction, tasks)
                 yield prediction
-                number += 1
+                number += max(1, len(prediction.faces)) if format_.flat else 1
     except DemoclassError:
         raise
     except OSError as error:
         raise UsageError(f"can't read {file}: {error.strerror or _first_line(error)}") from None
     except Exception as error:  # csv, json and pyarrow raise many types for a damaged file
         # CSV is decoded in blocks of many rows, so that the row of a wrong byte is unknown.
-        row = "" if isinstance(error, UnicodeError) else f"row {number:,}: "
+        row = "" if isinstance(error, UnicodeError) else f"{place} {number:,}: "
         raise UsageError(f"{file} is damaged or does not contain results: {row}{_describe_error(error)}") from None
 
 
@@ -63,26 +70,19 @@ def _find_format(file: Path) -> Format:
         raise UsageError(f"{file}: unknown format; rename the file so that it ends in one of {suffixes}") from None
 
 
-def _reader(format_: Format) -> Callable[[BinaryIO, Sequence[Task]], Iterator[Prediction]]:
-    """Return the format's reader, extended to files that another program has changed."""
-    extended = {"csv": _read_csv, "json": _read_json, "parquet": _read_parquet}.get(format_.name)
-    return format_.read if extended is None else partial(extended, format_)
+def _read_columns(format_: Format, stream: BinaryIO) -> Sequence[str]:
+    """Return the columns of a table; none for another format. The stream is then at its start again."""
+    names: Sequence[str] = ()
+    if format_.name == "csv":
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        names = next(csv.reader(text, strict=True), [])
+        text.detach()
+    elif format_.name == "parquet":
+        from pyarrow.parquet import read_schema
 
-
-def _read_csv(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    _check_columns(next(csv.reader(text, strict=True), []))
-    text.detach()
+        names = read_schema(stream).names
     stream.seek(0)
-    yield from format_.read(stream, tasks)
-
-
-def _read_parquet(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iterator[Prediction]:
-    from pyarrow.parquet import read_schema
-
-    _check_columns(read_schema(stream).names)
-    stream.seek(0)
-    yield from format_.read(stream, tasks)
+    return names
 
 
 def _check_columns(names: Sequence[str]) -> None:
@@ -104,17 +104,22 @@ def _read_json(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iter
 
 
 def _check_prediction(prediction: Prediction, tasks: Sequence[Task]) -> None:
-    """Raise ValueError if the path is not text, or if probabilities are impossible or contradict the label."""
+    """Raise ValueError if the path is not text, a face has no width, or probabilities are impossible."""
     if not isinstance(prediction.path, str | None):
         raise ValueError("the path is not text")
     if "\0" in (prediction.path or ""):
         raise ValueError("the path has a NUL character, which no file name has")
-    if prediction.error is not None:
-        return
-    if len(prediction.faces) != 1:
-        raise ValueError(f"it has {len(prediction.faces)} faces; an evaluation needs one face per image")
+    for face in prediction.faces:
+        if face.box is not None and not 0 < face.box.width < math.inf:  # NaN too
+            raise ValueError(f"a face is {face.box.width:g} pixels wide: use a number above 0")
+        if face.outcomes:
+            _check_outcomes(face.outcomes, tasks)
+
+
+def _check_outcomes(outcomes: Mapping[str, Outcome], tasks: Sequence[Task]) -> None:
+    """Raise ValueError if probabilities are impossible or contradict the label."""
     for task in tasks:
-        outcome = prediction.outcomes[task.name]
+        outcome = outcomes[task.name]
         values = list(outcome.probabilities.values())
         invalid = next((value for value in values if not 0 <= value <= 1), None)  # NaN too
         if invalid is not None:

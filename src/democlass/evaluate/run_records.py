@@ -46,6 +46,14 @@ def describe_run(record: Mapping[str, Any] | None, tasks: Sequence[Task]) -> dic
     }
 
 
+def describe_detection(options: Any) -> dict[str, int | None]:
+    """Return the settings of face detection in the options of a run record: `face_size` and `min_face`, in pixels.
+
+    They are None if unknown.
+    """
+    return {name: _integer(_mapping(options).get(name)) for name in ("face_size", "min_face")}
+
+
 def _versions(record: Mapping[str, Any]) -> list[str]:
     """Return the different versions of democlass that made rows. Records of version 0.1.0 have no list of runs."""
     runs = record.get("runs")
@@ -60,3 +68,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -8,6 +8,9 @@ from typing import Any
 GROUP_COLUMNS = ("images", "accuracy", "95 % interval")
 """Headings of the columns after the group's name."""
 
+FACE_COLUMNS = ("images", "no face", "too small", "missed", "95 % interval")
+"""Headings of the columns of the table of missed faces, after the group's name."""
+
 CONFUSION_HEADING = "annotators' label (row), predicted label (column)"
 
 
@@ -83,6 +86,62 @@ def format_gap(grouping: dict[str, Any]) -> str:
         return "Largest gap: 0.0 percentage points, all groups have the same accuracy"
     gap = 100 * grouping["gap"]
     return f"Largest gap: {gap:.1f} percentage points, from {grouping['worst']} to {grouping['best']}"
+
+
+def format_missed(faces: dict[str, Any]) -> str:
+    """Return how many images have no face that can be evaluated."""
+    share, missed = faces["all"], faces["all"]["without_face"] + faces["all"]["too_small"]
+    return (
+        f"missed in {missed:,} of {share['n']:,} images ({share['share']:.1%}, 95 % interval {share['low']:.1%} to "
+        f"{share['high']:.1%}): {share['without_face']:,} without a face, {share['too_small']:,} with a face that is "
+        "too small"
+    )
+
+
+def describe_detection(faces: dict[str, Any]) -> str:
+    """Return sentences that say which faces are evaluated. The settings of detection can be unknown."""
+    sentences = ["The largest face of each image is evaluated."]
+    if faces["face_size"] is not None:
+        sentences.append(f"Faces were searched in images reduced to {faces['face_size']} pixels.")
+    if faces["min_face"] is not None:
+        sentences.append(f"Faces smaller than {faces['min_face']} pixels are too small.")
+    return " ".join(sentences)
+
+
+def face_groupings(faces: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the groupings that people read: by one task. Those by two have many small groups."""
+    return [grouping for name, grouping in faces["groups"].items() if " x " not in name]
+
+
+def face_rows(grouping: dict[str, Any]) -> list[list[str]]:
+    """Return a row for each group: its name, then the FACE_COLUMNS."""
+    return [
+        [
+            name,
+            f"{cell['n']:,}",
+            f"{cell['without_face']:,}",
+            f"{cell['too_small']:,}",
+            f"{cell['share']:.1%}",
+            f"{cell['low']:.1%} to {cell['high']:.1%}",
+        ]
+        for name, cell in grouping["cells"].items()
+    ]
+
+
+def format_difference(grouping: dict[str, Any]) -> str:
+    """Return the largest significant difference between the shares of missed faces of two groups."""
+    if len(grouping["cells"]) < 2:
+        return "Only one group: there is no difference"
+    found = grouping["significant"]
+    if found is None:
+        return "No difference between groups is significant"
+    more, less = (f"{found[key]} ({grouping['cells'][found[key]]['share']:.1%})" for key in ("more", "less"))
+    adjusted = f", adjusted for {found['pairs']} pairs of groups" if found["pairs"] > 1 else ""
+    return (
+        f"Significant difference: faces are missed more often for {more} than for {less}, by "
+        f"{100 * found['difference']:.1f} percentage points (95 % interval {100 * found['low']:.1f} to "
+        f"{100 * found['high']:.1f}{adjusted})"
+    )
 
 
 def confusion_rows(task: dict[str, Any]) -> list[list[str]]:
