@@ -19,7 +19,7 @@ SIZES = (40, 60, 80, 120, 200, 320)
 PHOTO = (1200, 900)
 FACES_PER_PHOTO = 3
 
-_SOFT_EDGE = 0.02  # of the side: the crop fades into the background
+_MARGIN = 0.2  # of the side: in it, the crop's mirrored edge fades into the background
 _QUALITY = 95  # of JPEG
 _EXIF_ORIENTATION = 0x0112
 _STORED = {
@@ -95,21 +95,23 @@ def background(real: Sequence[Image.Image], number: int, generator: random.Rando
 
 
 def paste(photo: Image.Image, crop: Image.Image, side: int, x: float, y: float, rotation: float) -> None:
-    """Paste a face crop with a side of `side` pixels and its centre at (x, y), turned clockwise, with soft edges.
+    """Paste a face crop with a side of `side` pixels and its centre at (x, y), turned clockwise.
 
+    Around the crop, its own mirrored edge fades into the background, because a face in a photo has no frame around it.
     It is turned at twice its size and then reduced, so that turning does not blur it.
     """
-    reach = math.ceil(side * 0.72) + 2
-    left, top = round(x) - reach, round(y) - reach
-    enlarged = crop.resize((2 * side, 2 * side), Image.Resampling.LANCZOS)
+    double, margin = 2 * side, round(2 * side * _MARGIN)
+    pixels = np.asarray(crop.resize((double, double), Image.Resampling.LANCZOS))
+    enlarged = Image.fromarray(np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), "symmetric"))
     mask = Image.new("L", enlarged.size, 0)
-    soft = max(1, round(2 * side * _SOFT_EDGE))
-    mask.paste(255, (soft, soft, 2 * side - soft, 2 * side - soft))
-    mask = mask.filter(ImageFilter.GaussianBlur(soft / 2))
+    mask.paste(255, (margin // 2, margin // 2, enlarged.width - margin // 2, enlarged.height - margin // 2))
+    mask = mask.filter(ImageFilter.GaussianBlur(margin / 6))
+    reach = math.ceil(side * (0.5 + _MARGIN) * math.sqrt(2)) + 2
+    left, top = round(x) - reach, round(y) - reach
     angle = math.radians(rotation)
     cos, sin = math.cos(angle), math.sin(angle)
-    centre_x, centre_y = 2 * (x - left), 2 * (y - top)
-    matrix = (cos, sin, side - cos * centre_x - sin * centre_y, -sin, cos, side + sin * centre_x - cos * centre_y)
+    centre, centre_x, centre_y = enlarged.width / 2, 2 * (x - left), 2 * (y - top)
+    matrix = (cos, sin, centre - cos * centre_x - sin * centre_y, -sin, cos, centre + sin * centre_x - cos * centre_y)
     turned, turned_mask = (
         each.transform((4 * reach, 4 * reach), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC).reduce(2)
         for each in (enlarged, mask)

@@ -8,23 +8,28 @@ import math
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from democlass.cli import console
-from democlass.cli.option import IMAGES, option
+from democlass.cli.option import FACES, IMAGES, option
 from democlass.cli.options import SettingsOptions
 from democlass.errors import MissingExtraError, UsageError
+from democlass.settings import FACE_SIZE, MAX_FACE_SIZE, MIN_FACE, MIN_FACE_SIZE, Settings
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier
+    from democlass.faces.finder import FaceFinder
     from democlass.serve.limits import Limits
     from democlass.serve.server import Server
 
 _MIN_KEY_LENGTH = 16
 _MIN_CONNECTIONS = 8
 _BACKLOG = 1024
+_MAX_FACES = 100
+"""Faces of one photo. More would keep the networks busy for long."""
+
 _KEY_VARIABLE = "DEMOCLASS_API_KEY"
 
 _option = partial(option, panel="Service")
@@ -32,13 +37,27 @@ _option = partial(option, panel="Service")
 
 @dataclass(frozen=True)
 class ServeSettings(SettingsOptions):
-    """The shared options of networks and images. Only the default of --decode-timeout is different."""
+    """The shared options of networks and images, and those of /faces. The default of --decode-timeout is shorter."""
 
     decode_timeout: Annotated[
         float,
         option("--decode-timeout", panel=IMAGES, env="DECODE_TIMEOUT", metavar="SECONDS",
                help="Time limit for decoding one image, in seconds. A slower image is an error (422)."),
     ] = 10.0  # fmt: skip
+    face_size: Annotated[
+        int,
+        option("--face-size", panel=FACES, env="FACE_SIZE", metavar="PX", min=MIN_FACE_SIZE, max=MAX_FACE_SIZE,
+                help="For /faces: longest side in pixels of the reduced photo in which faces are searched."),
+    ] = FACE_SIZE  # fmt: skip
+    min_face: Annotated[
+        int,
+        option("--min-face", panel=FACES, env="MIN_FACE", metavar="PX", min=1,
+                help="For /faces: faces smaller than this, in pixels of the photo, are not classified."),
+    ] = MIN_FACE  # fmt: skip
+
+    def settings(self) -> Settings:
+        """Return the options that affect results. Raises UsageError."""
+        return replace(super().settings(), face_size=self.face_size, min_face=self.min_face)
 
 
 @dataclass(frozen=True)
@@ -164,7 +183,13 @@ class ServiceOptions:
         for name in ("python_multipart", "uvicorn.error"):  # both log every invalid request
             logging.getLogger(name).setLevel(logging.ERROR)
         classifier = load_classifier()
-        service = Service(classifier, queue_size=self.queue, max_wait=self.wait / 1000, batch_size=batch_size)
+        service = Service(
+            classifier,
+            _finder(classifier),
+            queue_size=self.queue,
+            max_wait=self.wait / 1000,
+            batch_size=batch_size,
+        )
         limits = self._limits(classifier.workers)
 
         def stop(error: BaseException) -> None:
@@ -203,3 +228,12 @@ def _is_loopback(listening: socket.socket) -> bool:
     address = ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+def _finder(classifier: Classifier) -> FaceFinder:
+    from democlass.faces.detector import Detector
+    from democlass.faces.finder import FaceFinder
+
+    networks, settings = classifier.networks, classifier.settings
+    detector = Detector.load(networks.device, networks.precision, settings.face_size)
+    return FaceFinder(detector, settings.min_face, max_faces=_MAX_FACES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from democlass.faces.framing import FramedFace, frame_faces
+from democlass.faces.framing import MAX_FACES, FramedFace, frame_faces
 from democlass.images.face_crop import FaceCrop
 from democlass.images.photo import Photo
 
@@ -21,12 +21,13 @@ class FaceFinder:
     """Finds the faces of photos with a detector. Threads may share it.
 
     `min_face` is the side in pixels of the smallest face that is classified. With `largest`, only the largest face of
-    a photo is returned.
+    a photo is returned. More than `max_faces` faces are an error.
     """
 
     detect: Detect
     min_face: int
     largest: bool = False
+    max_faces: int = MAX_FACES
 
     def __call__(self, photo: Photo) -> list[FaceCrop]:
         """Return the crops of the faces, from left to right; an empty list if there is no face.
@@ -36,7 +37,12 @@ class FaceFinder:
         preview = photo.preview
         preview_size = preview.shape[1], preview.shape[0]
         faces = frame_faces(
-            self.detect(preview), preview_size, photo.size, min_face=self.min_face, largest=self.largest
+            self.detect(preview),
+            preview_size,
+            photo.size,
+            min_face=self.min_face,
+            largest=self.largest,
+            max_faces=self.max_faces,
         )
         return _cut(photo, faces)
 

@@ -52,13 +52,14 @@ def frame_faces(
     *,
     min_face: int,
     largest: bool = False,
+    max_faces: int = MAX_FACES,
 ) -> list[FramedFace]:
     """Return the faces of an image from left to right, or the largest one.
 
     `found` is N x 15 as `maps.read_maps` returns it, in pixels of the preview. Sizes are width and height in pixels.
     Faces with a square of less than `min_face` pixels of the image are too small. Rows that can't be a face are
     ignored: with numbers that are not finite, without a size, far larger than the image or outside it. Raises
-    ImageError if more than MAX_FACES faces are not too small.
+    ImageError if more than `max_faces` faces are not too small.
     """
     scale_x, scale_y = (image / preview for image, preview in zip(image_size, preview_size, strict=True))
     scale = np.array([scale_x, scale_y, scale_x, scale_y, 1, *[scale_x, scale_y] * 5])
@@ -72,8 +73,8 @@ def frame_faces(
         squares = [max(squares, key=_side)]  # of equal ones, the one with the best score
     faces = [FramedFace(box.rounded(), score, box.width < min_face) for box, score in squares]
     count = sum(not face.is_too_small for face in faces)
-    if count > MAX_FACES:
-        raise ImageError("too many faces", f"{count} were found, more than {MAX_FACES}; cut the image into parts")
+    if count > max_faces:
+        raise ImageError("too many faces", f"{count} were found, more than {max_faces}; cut the image into parts")
     return sorted(faces, key=lambda face: face.box.centre)
 
 

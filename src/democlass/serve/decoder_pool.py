@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from democlass.images.face_crop import FaceCrop
 from democlass.images.isolation import Cancellation
 
-ReadFaces = Callable[[bytes, Cancellation], Sequence[FaceCrop]]
+Result = TypeVar("Result")
 
 _SLOW_AFTER = 1.0
 """Seconds of decoding after which an image counts as slow."""
@@ -30,8 +30,8 @@ class DecoderPool:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._started_at: dict[asyncio.Future[None], float] = {}
 
-    async def decode(self, content: bytes, read: ReadFaces) -> Sequence[FaceCrop]:
-        """Return `read` of an encoded image: the crops of its faces. Raises ImageError.
+    async def decode(self, content: bytes, read: Callable[[bytes, Cancellation], Result]) -> Result:
+        """Return `read` of an encoded image. Raises ImageError.
 
         If this coroutine is cancelled, the decoding process is killed.
         """

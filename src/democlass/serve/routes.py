@@ -11,11 +11,11 @@ from fastapi import FastAPI, File, Request, Response, UploadFile, params
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from democlass import __version__
-from democlass.nested import to_document
+from democlass.nested import face_document, to_document
 from democlass.serve.errors import ApiError, disconnected_error
 from democlass.serve.metrics import CONTENT_TYPE
 from democlass.serve.pages import home_page
-from democlass.serve.schemas import BATCH_EXAMPLE, Answer, Classified, Health, Refused, Unreadable
+from democlass.serve.schemas import BATCH_EXAMPLE, Answer, Classified, FacesAnswer, Health, Refused, Unreadable
 from democlass.serve.service import Service
 
 Result = TypeVar("Result")
@@ -50,9 +50,7 @@ def add_predict_routes(app: FastAPI, service: Service, dependencies: Sequence[pa
         request: Request, file: Annotated[UploadFile, File(description="An image in any format that Pillow reads.")]
     ) -> Response:
         """Classify one image and return every probability of perceived gender and perceived race."""
-        if len(form := (await request.form()).getlist("file")) > 1:
-            detail = f"the form has {len(form)} files: send one, or send them to /predict/batch in fields named 'files'"
-            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "too many files", detail)
+        await _refuse_several(request)
         with service.reserve(1):
             images = [(None, await _read_and_close(file))]
             (prediction,) = await _cancel_on_disconnect(request, service.classify(images))
@@ -88,6 +86,27 @@ def add_predict_routes(app: FastAPI, service: Service, dependencies: Sequence[pa
                 service.metrics.errors.labels(prediction.reason).inc()
         return JSONResponse([to_document(prediction) for prediction in predictions])
 
+    @app.post(
+        "/faces",
+        responses={200: {"model": FacesAnswer}, **_ERROR_RESPONSES},
+        dependencies=dependencies,
+        tags=["classify"],
+    )
+    async def faces(
+        request: Request, file: Annotated[UploadFile, File(description="A photo in any format that Pillow reads.")]
+    ) -> Response:
+        """Find the faces in one photo and return where they are, with every probability of each.
+
+        A photo without a face has an empty list.
+        """
+        await _refuse_several(request)
+        with service.reserve(1):
+            size, prediction = await _cancel_on_disconnect(request, service.classify_faces(await _read_and_close(file)))
+        if prediction.error is not None:
+            raise ApiError.from_image_error(prediction.error)
+        found = [face_document(face, number) for number, face in enumerate(prediction.faces)]
+        return JSONResponse({"width": size[0], "height": size[1], "faces": found})
+
     @app.get("/", response_class=HTMLResponse, tags=["classify"])
     async def page() -> Response:
         """Return a web page on which a person can try one picture."""
@@ -112,6 +131,13 @@ def add_monitoring_routes(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Return requests, errors by kind, batch sizes, response times, queue length and connections."""
         return Response(service.metrics.to_text(), media_type=CONTENT_TYPE)
+
+
+async def _refuse_several(request: Request) -> None:
+    """Raise ApiError if the form has several files in the field `file`."""
+    if len(form := (await request.form()).getlist("file")) > 1:
+        detail = f"the form has {len(form)} files: send one, or send them to /predict/batch in fields named 'files'"
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "too many files", detail)
 
 
 async def _read_and_close(file: UploadFile) -> bytes:

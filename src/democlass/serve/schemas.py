@@ -85,6 +85,49 @@ Classified: type[Entry] = create_model(
 )
 
 
+_EXAMPLE_PLACE = {"x": 169.74, "y": 69.21, "width": 107.96, "height": 107.96, "rotation": 3.66}
+FACES_EXAMPLE: dict[str, Any] = {
+    "width": 512,
+    "height": 512,
+    "faces": [{"face": 0, "status": "ok", **_EXAMPLE_PLACE, "detection_score": 0.93, **_EXAMPLE_WITH_LABELS}],
+}
+
+
+class FaceEntry(BaseModel):
+    """A face in a photo: the square that was classified, in pixels of the upright photo, before its rotation."""
+
+    face: int = Field(ge=0, description="0, 1, … from left to right.")
+    x: float = Field(description="Left edge.")
+    y: float = Field(description="Top edge.")
+    width: float
+    height: float
+    rotation: float = Field(description="Degrees, clockwise, around the centre.")
+    detection_score: float = Field(ge=0, le=1, description="How certain the detector is that this is a face.")
+
+
+class SmallFace(FaceEntry):
+    """A face that is too small to classify."""
+
+    status: Literal["too_small"]
+
+
+ClassifiedFace: type[FaceEntry] = create_model(
+    "ClassifiedFace",
+    __base__=FaceEntry,
+    __doc__="A face that was classified.",
+    **{"status": (Literal["ok"], ...), **_label_fields, **_probability_fields},
+)
+
+FacesAnswer: type[BaseModel] = create_model(
+    "FacesAnswer",
+    __doc__="The size of the upright photo in pixels, and its faces.",
+    __config__=ConfigDict(extra="forbid", json_schema_extra={"example": FACES_EXAMPLE}),
+    width=(Annotated[int, Field(ge=1)], ...),
+    height=(Annotated[int, Field(ge=1)], ...),
+    faces=(list[ClassifiedFace | SmallFace], ...),  # type: ignore[valid-type]
+)
+
+
 class Refused(BaseModel):
     """An error."""
 

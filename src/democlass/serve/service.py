@@ -12,8 +12,10 @@ import numpy as np
 
 from democlass.classifier import Classifier
 from democlass.errors import CancelledError, ImageError
-from democlass.images.face_crop import Loaded
-from democlass.images.isolation import Isolated
+from democlass.faces.finder import FaceFinder
+from democlass.images.face_crop import FaceCrop, Loaded
+from democlass.images.isolation import Cancellation, Isolated
+from democlass.images.photo import Size
 from democlass.inputs.item import Item
 from democlass.networks.batcher import Batcher
 from democlass.results import Prediction
@@ -39,7 +41,7 @@ _LAST_BATCH_TIMEOUT = 3.0
 
 
 class Service:
-    """A classifier that many requests share.
+    """A classifier that many requests share. `find` finds the faces of photos.
 
     `queue_size` is the number of images that are accepted at once, including those being processed. An image waits up
     to `max_wait` seconds for others to fill its batch of at most `batch_size` images; None chooses a size for the
@@ -47,7 +49,13 @@ class Service:
     """
 
     def __init__(
-        self, classifier: Classifier, *, queue_size: int, max_wait: float, batch_size: int | None = None
+        self,
+        classifier: Classifier,
+        find: FaceFinder,
+        *,
+        queue_size: int,
+        max_wait: float,
+        batch_size: int | None = None,
     ) -> None:
         assert isinstance(classifier.reader.decode, Isolated)
         self.metrics, self.queue_size, self.pending_images = Metrics(), queue_size, 0
@@ -55,6 +63,7 @@ class Service:
         self._stop_requested = asyncio.Event()
         self._last_progress = 0.0
         self._classifier = classifier
+        self._find = find
         self._decoders = DecoderPool(max(1, classifier.workers))
         networks = classifier.networks
         is_cpu = networks.device.type == "cpu"
@@ -106,6 +115,33 @@ class Service:
         """
         limit = self._decoders.new_request_limit()
         return await self.run_until_stopped(asyncio.gather(*(self._classify(*image, limit) for image in images)))
+
+    async def classify_faces(self, content: bytes) -> tuple[Size, Prediction]:
+        """Find and classify the faces of a photo. Returns its size, upright, and the prediction.
+
+        Otherwise it does the same as `classify`.
+        """
+        return await self.run_until_stopped(asyncio.ensure_future(self._classify_faces(content)))
+
+    async def _classify_faces(self, content: bytes) -> tuple[Size, Prediction]:
+        try:
+            size, crops = await self._decoders.decode(content, self._read_photo)
+        except ImageError as error:
+            return (0, 0), Prediction(None, error=str(error))
+        finally:
+            self._last_progress = time.monotonic()
+        predictions = []
+        for crop in crops:  # one by one, so that the images of other requests get their turn
+            predictions.append(await asyncio.wrap_future(self._batcher.submit((_ITEM, [crop]))))
+            self._last_progress = time.monotonic()
+        errors = [each.error for each in predictions if each.error is not None]
+        faces = tuple(face for each in predictions for face in each.faces)
+        return size, Prediction(None, faces, errors[0] if errors else None)
+
+    def _read_photo(self, content: bytes, cancellation: Cancellation) -> tuple[Size, list[FaceCrop]]:
+        decode = self._classifier.reader.decode
+        assert isinstance(decode, Isolated)
+        return decode.with_photo(content, lambda photo: (photo.size, self._find(photo)), cancellation)
 
     async def _classify(self, name: str | None, content: bytes, limit: asyncio.Semaphore) -> Prediction:
         try:
