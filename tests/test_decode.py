@@ -300,3 +300,12 @@ def test_damaged_bytes_give_pixels_or_an_image_error(
 def test_random_bytes_are_an_image_error(content: bytes) -> None:
     with pytest.raises(ImageError):
         read(content)
+
+
+@pytest.mark.parametrize("head", [b"RIFF\xff\xff\xff\xffWEBPVP8 ", b"\0\0\0\x20ftypavif", b"\0\0\0\x20ftypheic"])
+def test_a_huge_file_of_a_format_that_is_read_at_once_is_refused(tmp_path: Path, head: bytes) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.write(head)
+        file.truncate(2**40)
+    with pytest.raises(ImageError, match=r"too many bytes: 1099511627776 bytes"):
+        read(tmp_path / "huge")

@@ -136,3 +136,11 @@ def test_the_list_can_be_a_pipe_while_rows_go_to_standard_output(tmp_path: Path)
     result = subprocess.run(shell, cwd=tmp_path, env=environment(), capture_output=True, timeout=120)
     assert result.stdout.decode() == f'path,error\ngone.jpg,"{GONE}"\n'
     assert (tmp_path / "rows").read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("header", ["path,errors_found_by_me,notes", "path,error,notes", "path,error;"])
+def test_another_file_is_not_replaced_even_with_resume(tmp_path: Path, header: str) -> None:
+    (tmp_path / "mine.csv").write_text(f"{header}\na.jpg,3,precious\n")
+    with pytest.raises(OutputError, match="is not a list of errors"):
+        write_list(tmp_path / "mine.csv", resume=True)
+    assert "precious" in (tmp_path / "mine.csv").read_text()

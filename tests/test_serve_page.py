@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from democlass.tasks import TASKS
+from photos import group
 from serving import ServiceProcess, face_jpeg
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def test_the_page_shows_the_results_of_an_image(service: ServiceProcess, browser
     page.on("request", lambda request: urls.append(request.url))
     page.on("pageerror", lambda error: pytest.fail(str(error)))
     page.goto(service.url)
-    assert "Use a tight crop of one face" in page.inner_text("#drop")
+    assert "The service finds the faces" in page.inner_text("#drop")
     page.set_input_files("#file", IMAGE)
     page.wait_for_selector("#result:not([hidden])")
     charts = page.locator("#charts section").all_inner_texts()
@@ -52,7 +54,7 @@ def test_the_page_shows_the_results_of_an_image(service: ServiceProcess, browser
     message = page.inner_text("#message")
     page.goto(f"{service.url}/docs")
     page.get_by_text("/predict/batch").first.wait_for()
-    document = service.post(face_jpeg()).json()
+    (document,) = service.request("POST", "/faces", files={"file": face_jpeg()}).json()["faces"]
     for chart, task in zip(charts, TASKS, strict=True):
         lines = chart.splitlines()
         assert lines[0].lower() == task.title
@@ -61,6 +63,34 @@ def test_the_page_shows_the_results_of_an_image(service: ServiceProcess, browser
             assert percentage in lines[lines.index(label.replace("_", " ")) + 1 :][:2]
     assert message.startswith("not an image")
     assert all(url.startswith((service.url, "blob:", "data:")) for url in urls)
+
+
+def test_faces_are_chosen_with_the_keyboard(service: ServiceProcess, browser: Browser) -> None:
+    stream = io.BytesIO()
+    group([150, 45, 180], size=(640, 300)).save(stream, "JPEG", quality=95)
+    page = browser.new_page()
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    page.goto(service.url)
+    page.set_input_files("#file", {"name": "group.jpg", "mimeType": "image/jpeg", "buffer": stream.getvalue()})
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.inner_text("#message") == "3 faces were found. Choose one with the mouse or the arrow keys."
+    page.focus("#file")
+    for _ in range(10):  # past what else can be focused
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.parentElement.id") == "photo":
+            break
+    titles = []
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+        titles.append(page.inner_text("#charts h2 >> nth=0"))
+    assert titles == ["Face 0", "Face 1", "Face 2", "Face 0", "Face 2"]
+    assert page.locator("#charts section").count() == 2
+    page.keyboard.press("ArrowLeft")
+    assert "too small to classify" in page.inner_text("#charts")
+    box, photo = page.locator("#photo button").nth(2).bounding_box(), page.locator("#photo img").bounding_box()
+    assert box is not None and photo is not None
+    centre = (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"]
+    assert centre == pytest.approx(5 / 6, abs=0.03)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,19 +7,20 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from democlass.cli.stdio import open_output
 from democlass.errors import OutputError, WriteError
-from democlass.files import is_pipe_or_device, sync_folder
+from democlass.files import atomic_write, is_pipe_or_device
 from democlass.names import encode_name
 from democlass.output.formats import csv_line
 from democlass.results import Prediction
 
 _COLUMNS = ["path", "error"]
-_HEADER = csv_line(_COLUMNS).rstrip()
+_WIDE_COLUMNS = [*_COLUMNS, "path_bytes"]
+_HEADERS = {b"", csv_line(_COLUMNS), csv_line(_WIDE_COLUMNS)}
+_MAX_HEADER = 256  # bytes
 _COMPANIONS = ("", ".partial", ".export", ".run.json", ".run.json.new")
 
 
@@ -76,23 +77,13 @@ class ErrorList:
             self._stream.close()
 
     def _replace(self) -> None:
-        temporary = self._path.with_name(f".errors-{os.getpid()}")
-        try:
-            with temporary.open("wb") as stream:
-                with suppress(FileNotFoundError):
-                    os.fchmod(stream.fileno(), self._path.stat().st_mode & 0o777)
-                self._export(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(self._path.parent)
+        with atomic_write(self._path) as stream:
+            self._export(stream)
 
     def _export(self, stream: BinaryIO) -> None:
         """Write header and lines. A third column, `path_bytes` in hex, is added only if some name is not UTF-8."""
         is_wide = any(line[-1] for line in self._read())
-        stream.write(csv_line([*_COLUMNS, "path_bytes"] if is_wide else _COLUMNS))
+        stream.write(csv_line(_WIDE_COLUMNS if is_wide else _COLUMNS))
         for line in self._read():
             stream.write(csv_line(line if is_wide else line[:-1]))
 
@@ -107,7 +98,7 @@ class ErrorList:
     def _refuse_existing(self, resume: bool) -> None:
         try:
             with self._path.open("rb") as file:
-                is_list = file.read(len(_HEADER)) in (_HEADER, b"")
+                is_list = file.readline(_MAX_HEADER) in _HEADERS
         except OSError:
             is_list = False
         if not resume:

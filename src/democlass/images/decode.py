@@ -50,6 +50,7 @@ _REVERSE = {
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 """All brands that pillow_heif reads. It is registered for the first such file, and must not affect other files."""
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAX_BYTES_AT_ONCE = 2**28
 _MAX_DETAIL = 120
 """Characters of a decoder's message that an error repeats."""
 
@@ -119,6 +120,8 @@ def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int, fast: bool) ->
     if not head:
         raise ImageError("empty file", "copy it again from where it came")
     stream.seek(0)
+    if head.startswith(b"RIFF") or head[4:8] == b"ftyp":
+        _check_bytes(stream)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         _register_heif()
     with _opened(stream, head) as header:
@@ -127,6 +130,16 @@ def _decode(stream: BinaryIO, ignore_exif: bool, max_pixels: int, fast: bool) ->
         _check_size(*header.size, max_pixels)
         decoded = jpeg.decode(stream, header, FAST_SIDE if fast else None)
         return _to_rgb(decoded or header, header, ignore_exif)
+
+
+def _check_bytes(stream: BinaryIO) -> None:
+    """Raise ImageError if a file is too large for formats whose decoders read it at once: WebP, AVIF, HEIF."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if size > _MAX_BYTES_AT_ONCE:
+        raise ImageError(
+            "too many bytes", f"{size} bytes of a format that is read at once; at most {_MAX_BYTES_AT_ONCE}"
+        )
 
 
 def _opened(stream: BinaryIO, head: bytes) -> Image.Image:

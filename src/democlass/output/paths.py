@@ -10,6 +10,8 @@ from pathlib import Path
 from democlass.errors import DemoclassError, OutputError
 from democlass.files import is_same_file
 from democlass.inputs.item import Item
+from democlass.names import to_printable
+from democlass.output.column_names import unknown_columns
 from democlass.output.formats import FORMATS
 from democlass.output.rowlog import is_written
 from democlass.results import Prediction
@@ -64,10 +66,18 @@ def checked(items: Iterable[Item], outputs: Sequence[Path]) -> Iterator[Item]:
 
 
 def read_rows(path: Path, format_name: str, tasks: Sequence[Task]) -> Iterator[Prediction]:
-    """Yield the predictions in a finished output. Raises OutputError if the file was changed or damaged."""
+    """Yield the predictions in a finished output. Raises OutputError if the file was changed or damaged.
+
+    Also if it has columns of something else, which would be lost when it is replaced.
+    """
     number = 0
     try:
         with path.open("rb") as stream:
+            if added := unknown_columns(stream, format_name, tasks):
+                raise OutputError(
+                    f"{path} has columns that democlass did not write: {', '.join(map(to_printable, added))[:200]}. They "
+                    "would be lost: move it away, or remove them"
+                )
             for row in FORMATS[format_name].read(stream, tasks):
                 if not is_written(row):
                     raise ValueError("a row without a file name")

@@ -16,7 +16,7 @@ from democlass.serve.limits import FORM_OVERHEAD, Limits
 from democlass.serve.request_checks import check_api_key, check_content, check_origin, check_protocol
 from democlass.serve.service import Service
 
-UPLOAD_PATHS = ("/predict", "/predict/batch")
+UPLOAD_PATHS = ("/predict", "/predict/batch", "/faces")
 """Paths that accept images. Bodies sent to other paths are not read."""
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
