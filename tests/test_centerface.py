@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from democlass.faces import fused_block
 from democlass.faces.centerface import INPUT_MULTIPLE, OUTPUT_STRIDE, OUTPUTS, CenterFace, ConvReLU, InvertedResidual
 from democlass.networks.fused_convolution import is_available
 
@@ -65,6 +66,44 @@ def test_fused_convolutions_give_the_same_maps(network: CenterFace) -> None:
             assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     network.unfuse()
     assert all(layer.fused is None for layer in network.modules() if isinstance(layer, ConvReLU))
+
+
+@needs_fused
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_blocks_in_groups_of_channels_give_the_same_maps(
+    network: CenterFace, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_block, "GROUP_BYTES", 20_000)
+    network.to(dtype).to(memory_format=torch.channels_last)
+    pixels = image(*SHAPE).to(dtype)
+    with torch.inference_mode():
+        expected = network(pixels)
+        try:
+            network.fuse(torch.Size(SHAPE))
+        except RuntimeError:
+            pytest.skip("this CPU has no fused convolutions for this number format")
+        blocks = [layer for layer in network.modules() if isinstance(layer, InvertedResidual)]
+        in_groups = [block.is_residual for block in blocks if block.fused is not None]
+        assert set(in_groups) == {True, False} and 3 < len(in_groups) < len(blocks)
+        found = network(pixels)
+    tolerance = 1e-4 if dtype == torch.float32 else 0.1
+    assert torch.allclose(found, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
+    network.unfuse()
+    assert all(block.fused is None for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "dtype", "groups"),
+    [
+        (96, 240, torch.float32, 3),  # 22 MB
+        (96, 240, torch.bfloat16, 2),
+        (96, 40, torch.float32, 1),
+        (96, 2000, torch.float32, 6),  # no fewer than 16 channels
+        (8, 2000, torch.float32, 1),
+    ],
+)
+def test_large_blocks_are_divided(channels: int, side: int, dtype: torch.dtype, groups: int) -> None:
+    assert fused_block.count_groups(channels, torch.Size((1, 16, side, side)), dtype) == groups
 
 
 def test_the_head_may_be_more_exact_than_the_rest(network: CenterFace) -> None:

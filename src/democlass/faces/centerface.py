@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from democlass.faces.fused_block import FusedBlock, count_groups
 from democlass.networks.fused_convolution import FusedConvolution, input_shapes
 
 OUTPUT_STRIDE = 4
@@ -75,7 +76,10 @@ class ConvReLU(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: expand, convolve each channel, project; added to its input if the shapes allow it."""
+    """MobileNetV2's block: expand, convolve each channel, project; added to its input if the shapes allow it.
+
+    `fused`, if set, computes the same.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, expansion: int) -> None:
         super().__init__()
@@ -84,12 +88,26 @@ class InvertedResidual(nn.Module):
         self.depthwise = ConvReLU(nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden))
         self.project = ConvReLU(nn.Conv2d(hidden, outputs, 1), relu=False)
         self.is_residual = stride == 1 and inputs == outputs
+        self.fused: FusedBlock | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the block's output. It may overwrite `x`."""
+        if self.fused is not None:
+            return self.fused(x)  # type: ignore[no-any-return]
         inner = self.depthwise(self.expand(x))
         output: torch.Tensor = self.project(inner, x if self.is_residual else None)
         return output
+
+    def fuse(self, input_shape: torch.Size) -> None:
+        """Compute this block in groups of channels, if it is large for inputs of this shape."""
+        if isinstance(self.expand, nn.Identity):
+            return
+        expand, depthwise, project = self.expand.conv, self.depthwise.conv, self.project.conv
+        groups = count_groups(expand.out_channels, input_shape, expand.weight.dtype)
+        if groups > 1:
+            self.fused = FusedBlock(
+                expand, depthwise, project, input_shape, is_residual=self.is_residual, groups=groups
+            )
 
 
 class CenterFace(nn.Module):
@@ -131,14 +149,18 @@ class CenterFace(nn.Module):
         Raises RuntimeError if the CPU does not support the number format.
         """
         shapes = input_shapes(self, input_shape, self.stem.conv.weight.dtype)
-        for name, layer in self.named_modules():
-            if isinstance(layer, ConvReLU) and layer is not self.head:
+        fused = []
+        for name, layer in list(self.named_modules()):
+            if isinstance(layer, InvertedResidual) and f"{name}.expand.conv" in shapes:
+                layer.fuse(shapes[f"{name}.expand.conv"])
+                fused += [name] if layer.fused is not None else []
+            elif isinstance(layer, ConvReLU) and layer is not self.head and name.rpartition(".")[0] not in fused:
                 layer.fused = FusedConvolution(layer.conv, shapes[f"{name}.conv"])
 
     def unfuse(self) -> None:
         """Use the convolutions of PyTorch again."""
         for layer in self.modules():
-            if isinstance(layer, ConvReLU):
+            if isinstance(layer, (ConvReLU, InvertedResidual)):
                 layer.fused = None
 
 
