@@ -137,9 +137,7 @@ def _check_bytes(stream: BinaryIO) -> None:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if size > _MAX_BYTES_AT_ONCE:
-        raise ImageError(
-            "too many bytes", f"{size} bytes of a format that is read at once; at most {_MAX_BYTES_AT_ONCE}"
-        )
+        raise ImageError("too many bytes", f"{size}; files of this format may have at most {_MAX_BYTES_AT_ONCE}")
 
 
 def _opened(stream: BinaryIO, head: bytes) -> Image.Image:
