@@ -307,5 +307,5 @@ def test_a_huge_file_of_a_format_that_is_read_at_once_is_refused(tmp_path: Path,
     with (tmp_path / "huge").open("wb") as file:
         file.write(head)
         file.truncate(2**40)
-    with pytest.raises(ImageError, match=r"too many bytes: 1099511627776 bytes"):
+    with pytest.raises(ImageError, match=r"too many bytes: 1099511627776"):
         read(tmp_path / "huge")

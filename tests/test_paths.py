@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from democlass.errors import OutputError, WriteError
@@ -106,6 +107,17 @@ def test_a_damaged_output_is_refused_in_one_line_and_not_changed(suffix: str, co
     assert out.read_bytes() == damaged
     with pytest.raises(OutputError, match="exists"):
         run(out, NAMES)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_columns_of_somebody_else_are_not_lost(suffix: str, tmp_path: Path) -> None:
+    out = tmp_path / f"r.{suffix}"
+    run(out, NAMES)
+    read, write = (pd.read_csv, "to_csv") if suffix == "csv" else (pd.read_parquet, "to_parquet")
+    getattr(read(out).assign(notes="mine"), write)(out, index=False)
+    with pytest.raises(OutputError, match="columns that democlass did not write: notes"):
+        run(out, NAMES, RESUME)
+    assert list(read(out)["notes"].unique()) == ["mine"]
 
 
 def test_a_full_disk_while_existing_rows_are_copied_is_reported(tmp_path: Path) -> None:

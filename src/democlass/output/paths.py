@@ -20,6 +20,7 @@ from democlass.tasks import Task
 PARTIAL, RECORD, EXPORT = ".partial", ".run.json", ".export"
 """Suffixes of the files beside an output: its row log, its record, and the new output before it is renamed."""
 
+_MAX_NAMES = 200  # characters of a message
 _LONGEST_SUFFIX = f"{RECORD}.new"
 _USUAL_NAME_MAX = 255
 """Bytes of a file name, on file systems that do not say."""
@@ -74,9 +75,10 @@ def read_rows(path: Path, format_name: str, tasks: Sequence[Task]) -> Iterator[P
     try:
         with path.open("rb") as stream:
             if added := unknown_columns(stream, format_name, tasks):
+                names = ", ".join(map(to_printable, added))[:_MAX_NAMES]
                 raise OutputError(
-                    f"{path} has columns that democlass did not write: {', '.join(map(to_printable, added))[:200]}. They "
-                    "would be lost: move it away, or remove them"
+                    f"{path} has columns that democlass did not write: {names}. They would be lost: move the file away, "
+                    "or remove them"
                 )
             for row in FORMATS[format_name].read(stream, tasks):
                 if not is_written(row):
