@@ -1,4 +1,4 @@
-# make run          classify examples/ and show the table
+# make run          find and classify the faces in examples/, and show the table
 # make test         run the whole test suite
 # make test-fast    run the quick tests, under one minute
 # make check        lint, format, types, and the import rules between packages
@@ -26,7 +26,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: run test test-fast check coverage docs options screenshot badges bench bench-serve fuzz clean
 
 run: $(VENV)/.installed
-	$(BIN)/classify examples/ --format table
+	$(BIN)/classify examples/ --faces --format table
 
 test: $(VENV)/.installed-dev
 	$(PYTEST)

@@ -77,7 +77,7 @@ def read_rows(path: Path, format_name: str, tasks: Sequence[Task]) -> Iterator[P
             if added := unknown_columns(stream, format_name, tasks):
                 names = ", ".join(map(to_printable, added))[:_MAX_NAMES]
                 raise OutputError(
-                    f"{path} has columns that democlass did not write: {names}. They would be lost: move the file away, "
+                    f"{path} has columns that democlass did not write: {names}. They would be lost: move it away, "
                     "or remove them"
                 )
             for row in FORMATS[format_name].read(stream, tasks):
