@@ -22,12 +22,13 @@ from typing import Any
 
 import torch
 from bench_report import draw_chart, print_tables
-from image_sets import make_image_sets
+from image_sets import make_image_sets, make_photos
 from variants import Timing, Variant, ceiling_variant, democlass_variant, reference_variant
 
 from democlass.classifier import Classifier
 
-COUNTS = {"224x224": 128, "640x480": 128, "12 megapixels": 96, "12 megapixels, upright": 96, "mixed": 120}
+PHOTOS = "photos with one face, 1 to 3 megapixels"
+COUNTS = {PHOTOS: 60, "224x224": 128, "640x480": 128, "12 megapixels": 96, "12 megapixels, upright": 96, "mixed": 120}
 LINEAR_COUNTS = (1_000, 10_000)
 
 
@@ -41,6 +42,17 @@ def make_variants(options: argparse.Namespace) -> dict[str, Variant]:
             variants[f"{name}, threads"] = democlass_variant(Classifier.load(device="cpu", fast=fast, isolated=False))
     if options.compile:
         variants["--compile"] = democlass_variant(Classifier.load(device="cpu", compile=True))
+    return variants
+
+
+def make_face_variants(options: argparse.Namespace) -> dict[str, Variant]:
+    """Return the variants for whole photos by name: with face detection and without."""
+    variants = {}
+    for name, fast in (("float32", False), ("--fast", True)):
+        variants[name] = democlass_variant(Classifier.load(device="cpu", fast=fast))
+        for face_size in options.face_sizes:
+            classifier = Classifier.load(device="cpu", fast=fast, faces=True, face_size=face_size)
+            variants[f"{name}, --faces, {face_size} px"] = democlass_variant(classifier)
     return variants
 
 
@@ -67,6 +79,7 @@ def measure(variants: dict[str, Variant], paths: Sequence[Path], rounds: int) ->
             "spread": sorted(len(paths) / timing.wall for timing in runs),
             "to reference": ratio(name, "reference"),
             "to ceiling": ratio(name, f"{name.split(',')[0]} ceiling"),
+            "to no faces": ratio(name, name.split(",")[0]) if "--faces" in name else None,
             **{field.name: milliseconds_per_image(name, field.name) for field in fields(Timing)},
             "waiting": statistics.median(timing.waiting for timing in runs),
         }
@@ -133,6 +146,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", action="store_true", help="also measure decoding in threads")
     parser.add_argument("--linear", action="store_true", help="also measure long runs (ten more minutes)")
     parser.add_argument("--only", nargs="*", default=list(COUNTS), help="image sets to measure")
+    parser.add_argument("--face-sizes", type=int, nargs="*", default=[640, 960], help="--face-size, for photos")
     parser.add_argument("--out", type=Path, default=Path("build"), help="folder for bench.json and bench.svg")
     return parser.parse_args()
 
@@ -141,15 +155,19 @@ def main() -> None:
     """Measure, print tables, draw a chart, and write JSON."""
     options = parse_options()
     with tempfile.TemporaryDirectory() as folder:
-        paths = make_image_sets(Path(folder), COUNTS)
-        variants = make_variants(options)
+        paths = make_image_sets(Path(folder), COUNTS) | {PHOTOS: make_photos(Path(folder), COUNTS[PHOTOS])}
+        only = [name for name in options.only if name != PHOTOS]
+        variants = make_variants(options) if only else {}
+        collections = {name: measure(variants, paths[name], options.rounds) for name in only}
+        if PHOTOS in options.only:
+            collections[PHOTOS] = measure(make_face_variants(options), paths[PHOTOS], options.rounds)
         results = {
             "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
             "rounds": options.rounds,
             "counts": COUNTS,
-            "collections": {name: measure(variants, paths[name], options.rounds) for name in options.only},
-            "processes": measure_processes(paths),
+            "collections": collections,
+            "processes": measure_processes(paths) if only else {},
             "linear": measure_linearity(paths["224x224"][0]) if options.linear else {},
         }
     options.out.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,10 @@ def print_tables(results: dict[str, Any]) -> None:
     console = Console()
     for image_set, rows in results["collections"].items():
         table = Table("", title=f"{image_set}, {results['counts'][image_set]} images", title_justify="left")
-        for heading in ("images/s", "to reference", "to ceiling", "networks", "decoding", "waiting"):
+        for heading in ("images/s", "to reference", "to ceiling", "to no faces", "networks", "decoding", "waiting"):
             table.add_column(heading, justify="right", no_wrap=True)
         for name, row in rows.items():
-            ratios = (f"{row[key]:.2f}" if row[key] else "" for key in ("to reference", "to ceiling"))
+            ratios = (f"{row[key]:.2f}" if row[key] else "" for key in ("to reference", "to ceiling", "to no faces"))
             processor = (f"{row[part]:.0f} ms" if row[part] else "" for part in ("networks", "decoding"))
             waiting = f"{row['waiting']:.2f} s" if row["waiting"] else ""
             table.add_row(name, f"{row['images/s']:.1f}", *ratios, *processor, waiting)

@@ -34,6 +34,26 @@ def make_image_sets(folder: Path, counts: dict[str, int]) -> dict[str, list[Path
     return paths
 
 
+def make_photos(folder: Path, count: int) -> list[Path]:
+    """Write photos of 1 to 3 megapixels, each with one face of about a quarter of its height, and return the paths."""
+    backgrounds = [Image.open(EXAMPLES / "coffee.jpg").convert("RGB")]
+    portraits = [Image.open(EXAMPLES / name).convert("RGB") for name in ("astronaut.png", "grace_hopper.jpg")]
+    faces = [portraits[0].crop((124, 18, 324, 218)), portraits[1].crop((110, 60, 430, 380))]
+    sizes = ((1200, 900), (1600, 1200), (2000, 1500))
+    generator = random.Random(0)  # noqa: S311 (not for cryptography)
+    paths = []
+    for number in range(count):
+        size = sizes[number % len(sizes)]
+        photo = backgrounds[0].resize(size, Image.Resampling.BICUBIC)
+        side = round(size[1] * generator.uniform(0.3, 0.5))
+        face = faces[number % len(faces)].resize((side, side), Image.Resampling.LANCZOS)
+        photo.paste(face, (generator.randrange(size[0] - side), generator.randrange(size[1] - side)))
+        noise = np.random.default_rng(number).normal(0, 4, (size[1], size[0], 1))
+        paths.append(folder / f"photo-{number}.jpg")
+        Image.fromarray(np.clip(np.asarray(photo) + noise, 0, 255).astype(np.uint8)).save(paths[-1], quality=90)
+    return paths
+
+
 def _save(path: Path, portraits: list[Image.Image], size: tuple[int, int], generator: random.Random) -> Path:
     portrait = generator.choice(portraits)
     left, top = generator.randrange(120), generator.randrange(120)

@@ -63,7 +63,8 @@ def democlass_variant(classifier: Classifier) -> Variant:
         decoders = getattr(classifier.reader.decode, "pids", ())
         decoding, own, began = sum(map(_processor_seconds, decoders)), time.process_time(), time.perf_counter()
         stream = io.BytesIO()
-        with closing(StreamSink(stream, lambda: CsvWriter(stream, WriterOptions()))) as sink:
+        options = WriterOptions(faces=classifier.settings.faces)
+        with closing(StreamSink(stream, lambda: CsvWriter(stream, options))) as sink:
             sink.begin(RunRecord.of(classifier.networks, classifier.settings, "csv"))
             run(map(Item.of, paths), classifier, sink, Tally())
         wall = time.perf_counter() - began

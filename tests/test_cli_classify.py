@@ -30,7 +30,7 @@ def json_lines(output: bytes) -> list[dict[str, object]]:
 
 
 def test_rows_in_a_pipe_are_json_lines(classify_here: Run) -> None:
-    result = classify_here(EXAMPLES, "nothing.jpg")
+    result = classify_here(ASTRONAUT, HOPPER, "nothing.jpg")
     first, second, third = json_lines(result.stdout)
     assert list(first) == ["path", "status", "gender", "gender_probabilities", "race", "race_probabilities"]
     for task in ("gender", "race"):
@@ -38,7 +38,7 @@ def test_rows_in_a_pipe_are_json_lines(classify_here: Run) -> None:
         assert first[task] == max(probabilities, key=probabilities.__getitem__)
     assert first["path"] == str(ASTRONAUT) and second["path"] == str(HOPPER)
     assert third == {"path": "nothing.jpg", "status": "error", "error": "no such file: it is not there, or no longer"}
-    assert result.returncode == 3 and result.stderr == b"1 of 3 images could not be read\n"
+    assert result.returncode == 3 and result.stderr.endswith(b"1 of 3 images could not be read\n")
 
 
 def test_flat_formats_on_standard_output(classify_here: Run) -> None:

@@ -37,7 +37,7 @@ def test_an_image_gets_the_same_row_as_its_file_and_is_decoded_in_a_child_proces
     (tmp_path / "main.py").write_text(NO_DECODING_HERE)
     with HOPPER.open("rb") as image:
         piped = subprocess.run(
-            [sys.executable, "main.py", "-", "--stdin-image"],
+            [sys.executable, "main.py", "-", "--stdin-image", "--quiet"],
             cwd=tmp_path, env=environment(), stdin=image, capture_output=True, timeout=120,
         )  # fmt: skip
     named = classify_here(HOPPER)
