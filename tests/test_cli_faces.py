@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from conftest import EXAMPLES, Run, command, environment
+from democlass.networks.locations import built_in_folder
 from photos import background, group, portrait
 from processes import wait_until
 
@@ -162,6 +164,8 @@ def test_the_summary_counts_faces(photos: Path, classify_here: Run) -> None:
     expected: dict[str, Any] = {"rows": 6, "classified": 3, "no_face": 1, "too_small": 1, "faces": 5}
     assert {name: record["tallies"][name] for name in expected} == expected
     assert (record["options"]["faces"], record["options"]["face_size"]) == (True, 640)
+    detector = hashlib.sha256((built_in_folder() / "centerface.pth").read_bytes()).hexdigest()
+    assert record["options"]["detector_sha256"] == detector
 
 
 @pytest.mark.parametrize("option", [("--largest",), ("--min-face", "20"), ("--face-size", "960"), ("--annotate", "d")])

@@ -112,7 +112,14 @@ def _record(job: Job, classifier: Classifier, format_: Format | None) -> RunReco
 
     command = [Path(sys.argv[0]).name.replace("__main__.py", "classify"), *sys.argv[1:]]
     name = "table" if format_ is None else format_.name
-    return RunRecord.of(classifier.networks, classifier.settings, name, command=command, sources=job.sources)
+    return RunRecord.of(
+        classifier.networks,
+        classifier.settings,
+        name,
+        command=command,
+        sources=job.sources,
+        detector_sha256=classifier.reader.detector_sha256,
+    )
 
 
 def _writer(stream: BinaryIO, format_: Format | None, options: WriterOptions) -> Writer:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from democlass.faces.detector import Detector
 from democlass.faces.framing import MAX_FACES, FramedFace, frame_faces
 from democlass.images.face_crop import FaceCrop
 from democlass.images.photo import Photo
-
-Detect = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""RGB uint8 H x W x 3 to the faces in it, float32 N x 15, as `maps.py` describes them."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +19,7 @@ class FaceFinder:
     a photo is returned. More than `max_faces` faces are an error.
     """
 
-    detect: Detect
+    detect: Detector
     min_face: int
     largest: bool = False
     max_faces: int = MAX_FACES

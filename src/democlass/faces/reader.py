@@ -40,6 +40,11 @@ class FaceReader:
             return self.find(self.decode.open(source))
         return _whole_images(self.decode(source))
 
+    @property
+    def detector_sha256(self) -> str | None:
+        """The hash of the face detector's file, in hex, or None without face detection."""
+        return None if self.find is None else self.find.detect.sha256
+
     def with_photo(self, source: Source, use: Callable[[Photo], Result]) -> Result:
         """Decode an image and return the result of `use`. Raises the same as a call."""
         if isinstance(self.decode, Isolated):

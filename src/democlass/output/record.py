@@ -57,10 +57,15 @@ class RunRecord:
         *,
         command: Sequence[str] = (),
         sources: Sequence[str] = (),
+        detector_sha256: str | None = None,
     ) -> RunRecord:
-        """Return the record of a run that begins; `command` and `sources` are the command line that started it."""
+        """Return the record of a run that begins; `command` and `sources` are the command line that started it.
+
+        `detector_sha256` is the hash of the face detector's file, if faces are searched.
+        """
         import torch
 
+        detector = {} if detector_sha256 is None else {"detector_sha256": detector_sha256}
         return cls(
             format=format_name,
             checkpoints={
@@ -72,7 +77,7 @@ class RunRecord:
                 }
                 for name, checkpoint in networks.checkpoints.items()
             },
-            options=asdict(settings) | {"precision": networks.precision.value},
+            options=asdict(settings) | {"precision": networks.precision.value} | detector,
             runs=[RunInfo.of(torch.get_num_threads(), command, sources)],
         )
 
