@@ -17,7 +17,18 @@ from PIL import Image
 import oracle
 from conftest import EXAMPLES
 from democlass.tasks import TASKS
-from serving import MAX_UPLOAD, QUEUE, ServiceProcess, face_jpeg, form_request, slow_jpeg, wait_until
+from serving import (
+    FORM,
+    MAX_UPLOAD,
+    QUEUE,
+    ServiceProcess,
+    face_jpeg,
+    form_body,
+    form_request,
+    header,
+    slow_jpeg,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +113,16 @@ def test_a_form_without_a_file_names_the_missing_field(service: ServiceProcess, 
 def test_an_invalid_form_is_a_bad_request(service: ServiceProcess) -> None:
     response = service.request("POST", "/predict", content=b"xx", headers={"content-type": "multipart/form-data"})
     assert (response.status_code, response.json()["kind"]) == (400, "bad request")
+
+
+@pytest.mark.parametrize("cut", [4, 60])
+def test_a_form_without_its_last_boundary_is_a_bad_request(service: ServiceProcess, cut: int) -> None:
+    whole = form_body(IMAGE, IMAGE, field="files")
+    response = service.send(
+        header("POST", "/predict/batch", FORM, f"Content-Length: {len(whole) - cut}") + whole[:-cut]
+    )
+    assert (response.status, response.kind) == (400, "bad request")
+    assert b"incomplete" in response.body
 
 
 def test_a_body_with_a_too_large_length_is_rejected_before_it_is_sent(service: ServiceProcess) -> None:

@@ -39,6 +39,12 @@ def test_a_service_open_to_other_machines_without_a_key_warns(capsys: pytest.Cap
     assert "everyone who can reach 0.0.0.0 can use this service" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("host", ["a" * 70, "a..b", "no such host"])
+def test_a_host_that_cannot_exist_is_an_error_in_one_line(host: str) -> None:
+    with pytest.raises(UsageError, match="can't listen at --host"):
+        ServiceOptions(host=host, port=0).listen()
+
+
 @pytest.mark.parametrize("options", [ServiceOptions(port=0), ServiceOptions(host="0.0.0.0", port=0, api_key=KEY)])
 def test_a_local_service_or_one_with_a_key_does_not_warn(
     options: ServiceOptions, capsys: pytest.CaptureFixture[str]

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("classify examples/", "classify batch examples/ --out results.csv")
+COMMANDS = ("classify examples/ --faces", "classify batch examples/ --faces --out results.csv")
 ROWS = 50
 WEB_FONTS = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
 """Rules in Rich's template that load fonts from another host."""

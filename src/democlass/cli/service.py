@@ -152,8 +152,9 @@ class ServiceOptions:
         try:
             family, *_, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
             listening = socket.create_server(address, family=family, backlog=_BACKLOG)
-        except OSError as error:
-            raise UsageError(f"can't listen at --host {self.host} --port {self.port}: {error.strerror}") from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host can have this name
+            reason = error.strerror if isinstance(error, OSError) else "not a valid host name"
+            raise UsageError(f"can't listen at --host {self.host} --port {self.port}: {reason}") from None
         if self.api_key is None and not _is_loopback(listening):
             console.warn(
                 f"everyone who can reach {self.host} can use this service: set {_KEY_VARIABLE} to require a key"

@@ -76,6 +76,15 @@ class RequestBody:
         self._is_consumed = not self._blocks
         return {"type": "http.request", "body": block, "more_body": bool(self._blocks)}
 
+    def end(self, size: int) -> bytes:
+        """Return the last `size` bytes of the body, or fewer if it is shorter."""
+        end = b""
+        for block in reversed(self._blocks):
+            end = bytes(block[-(size - len(end)) :]) + end
+            if len(end) >= size:
+                break
+        return end
+
     def release(self) -> None:
         """Discard the body and release its memory."""
         self._blocks.clear()

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from democlass.serve.body import RequestBody, UploadMemory
 from democlass.serve.errors import ApiError, busy_error, stopping_error
 from democlass.serve.limits import FORM_OVERHEAD, Limits
-from democlass.serve.request_checks import check_api_key, check_content, check_origin, check_protocol
+from democlass.serve.request_checks import check_api_key, check_content, check_form_end, check_origin, check_protocol
 from democlass.serve.service import Service
 
 UPLOAD_PATHS = ("/predict", "/predict/batch", "/faces")
@@ -65,6 +65,7 @@ class RequestMiddleware:
         self._active_uploads += 1
         try:
             await self._service.run_until_stopped(asyncio.ensure_future(context.body.read()))
+            check_form_end(context.headers, context.body)
             await self._call_app(context)
         finally:
             self._active_uploads -= 1

@@ -1,4 +1,4 @@
-"""Checks of a request's header, made before its body is read. Every check raises ApiError."""
+"""Checks of a request, all but one made before its body is read. Every check raises ApiError."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 
+from democlass.serve.body import RequestBody
 from democlass.serve.errors import ApiError
 
 _MAX_HEADERS = 100
+_MAX_AFTER_FORM = 64  # bytes: line ends
 _HTTP_VERSIONS = ("1.0", "1.1")
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "iso-8859-1", "latin-1")
 
@@ -51,6 +53,15 @@ def check_content(headers: Headers) -> None:
     if charset.decode("latin-1").lower() not in _CHARSETS:
         detail = "the charset of the form is not supported: use UTF-8"
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported encoding", detail)
+
+
+def check_form_end(headers: Headers, body: RequestBody) -> None:
+    """Raise ApiError unless a form ends with its last boundary. Otherwise its last file may be missing."""
+    _, parameters = parse_options_header(headers.get("content-type"))
+    last_boundary = b"--" + parameters.get(b"boundary", b"") + b"--"
+    if not body.end(len(last_boundary) + _MAX_AFTER_FORM).rstrip(b"\r\n \t").endswith(last_boundary):
+        detail = "the form is incomplete: it does not end with its last boundary"
+        raise ApiError(HTTPStatus.BAD_REQUEST, "bad request", detail)
 
 
 def check_api_key(headers: Headers, key: str) -> None:

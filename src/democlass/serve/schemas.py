@@ -67,7 +67,6 @@ class Entry(BaseModel):
     """One file of a batch."""
 
     path: str = Field(description="The file name of the form part.")
-    path_bytes: str = Field(default="", description="The same name in hex, only if it is not valid UTF-8.")
 
 
 class Unreadable(Entry):
