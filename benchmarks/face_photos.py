@@ -20,6 +20,7 @@ PHOTO = (1200, 900)
 FACES_PER_PHOTO = 3
 
 _MARGIN = 0.2  # of the side: in it, the crop's mirrored edge fades into the background
+_BORDER = 0.3, 0.45  # of the side: from the centre to the border, so that 5 to 20 % of the crop are outside
 _QUALITY = 95  # of JPEG
 _EXIF_ORIENTATION = 0x0112
 _STORED = {
@@ -57,11 +58,12 @@ def compose(
     *,
     rotations: Sequence[float],
     seed: int,
+    at_border: bool = False,
 ) -> Iterator[Pasted]:
     """Paste every example into a photo, FACES_PER_PHOTO to a photo, and yield where it is.
 
     Each rotation is drawn from `rotations`, plus up to 8 degrees to either side. Backgrounds are plain, noisy and real
-    in turn, EXIF orientations 1 to 8.
+    in turn, EXIF orientations 1 to 8. With `at_border`, each crop is cut off at one border of the photo.
     """
     generator = random.Random(seed)  # noqa: S311 (not for cryptography)
     shuffled = generator.sample(list(examples), len(examples))
@@ -71,10 +73,9 @@ def compose(
         for column, example in enumerate(shuffled[number : number + FACES_PER_PHOTO]):
             side = generator.choice(SIZES)
             rotation = generator.choice(rotations) + generator.uniform(-8, 8)
-            reach = math.ceil(side * 0.72)
-            width = PHOTO[0] // FACES_PER_PHOTO
-            x = column * width + generator.uniform(min(reach, width / 2), max(width - reach, width / 2))
-            y = generator.uniform(reach, PHOTO[1] - reach)
+            x, y = _place_inside(column, side, generator)
+            if at_border:
+                x, y = _move_to_border(x, y, column, side, generator)
             with Image.open(example.path) as image:
                 crop = image.convert("RGB")
             paste(photo, crop, side, x, y, rotation)
@@ -82,6 +83,24 @@ def compose(
             crop.resize((side, side), Image.Resampling.LANCZOS).save(patch_path, quality=_QUALITY)
             yield Pasted(path, patch_path, dict(example.labels), x, y, side, rotation)
         _save(photo, path, orientation=1 + number // FACES_PER_PHOTO % 8)
+
+
+def _place_inside(column: int, side: int, generator: random.Random) -> tuple[float, float]:
+    """Return the centre of a crop in a column of the photo, x and y; the whole crop is in the photo."""
+    reach = math.ceil(side * 0.72)
+    width = PHOTO[0] // FACES_PER_PHOTO
+    x = column * width + generator.uniform(min(reach, width / 2), max(width - reach, width / 2))
+    return x, generator.uniform(reach, PHOTO[1] - reach)
+
+
+def _move_to_border(x: float, y: float, column: int, side: int, generator: random.Random) -> tuple[float, float]:
+    """Return a centre at which a part of the crop is outside: in the outer columns to the side, else above or below."""
+    distance = side * generator.uniform(*_BORDER)
+    if column == 0:
+        return distance, y
+    if column == FACES_PER_PHOTO - 1:
+        return PHOTO[0] - distance, y
+    return x, generator.choice((distance, PHOTO[1] - distance))
 
 
 def background(real: Sequence[Image.Image], number: int, generator: random.Random) -> Image.Image:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from face_chart import draw_chart
 from face_matching import Found, match, recall_table
 from face_photos import PHOTO, SIZES, Pasted, compose
 from PIL import Image
@@ -30,6 +32,9 @@ from democlass.tasks import TASKS
 FACE_SIZES = (640, 960)
 MEDIUM = (60, 80, 120)
 """Sizes at which groups are compared: there faces begin to be missed."""
+
+LARGE = 80
+"""Pixels from which the floor of the recall and the accuracy are measured."""
 
 MIN_RECALL, MAX_UNMATCHED, MAX_GAP, MAX_LOSS = 0.95, 0.05, 5.0, 1.5
 ROTATIONS = (30, 45, 90)
@@ -53,7 +58,7 @@ def add_direct(found: Iterable[Found]) -> None:
 
 def loss(found: Sequence[Found], task: str) -> tuple[float, float, float]:
     """Return the accuracy on found faces in percent: of crops given directly, of faces, and the difference."""
-    usable = [face for face in found if face.face is not None and face.pasted.side >= 80]
+    usable = [face for face in found if face.face is not None and face.pasted.side >= LARGE]
     direct = 100 * sum(face.direct[task].label == face.pasted.labels[task] for face in usable) / len(usable)
     cut = 100 * sum(face.outcomes[task].label == face.pasted.labels[task] for face in usable) / len(usable)
     return direct, cut, direct - cut
@@ -96,17 +101,31 @@ def main() -> int:
             found, unmatched = detect(photos, pasted, face_size)
             add_direct(face for face in found if face.face is not None)
             report[str(face_size)] = describe(found, unmatched, bare(backgrounds, folder, face_size))
+        part = examples[: max(len(examples) // 4, 1)]
         report["rotations"] = {}
         for rotation in ROTATIONS:
             (folder / str(rotation)).mkdir()
-            part, place = examples[: len(examples) // 4], folder / str(rotation)
+            place = folder / str(rotation)
             turned = list(compose(part, backgrounds, place, rotations=(rotation,), seed=1))
             found, _ = detect(sorted({face.photo for face in turned}), turned, FACE_SIZES[0])
-            large = [face for face in found if face.pasted.side >= 80]
-            report["rotations"][rotation] = sum(face.face is not None for face in large) / len(large)
+            report["rotations"][rotation] = recall_of_large(found)
+        (folder / "border").mkdir()
+        cut_off = list(compose(part, backgrounds, folder / "border", rotations=(0,), seed=2, at_border=True))
+        report["border"] = {}
+        for face_size in FACE_SIZES:
+            found, _ = detect(sorted({face.photo for face in cut_off}), cut_off, face_size)
+            report["border"][str(face_size)] = recall_of_large(found)
+    if options.svg:
+        draw_chart(report[str(FACE_SIZES[0])]["recall by size and race"], options.svg)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     return print_report(report)
+
+
+def recall_of_large(found: Sequence[Found]) -> float:
+    """Return the share of the faces from 80 pixels that were found, or NaN if there are none."""
+    large = [face.face is not None for face in found if face.pasted.side >= LARGE]
+    return sum(large) / len(large) if large else math.nan
 
 
 def describe(found: Sequence[Found], unmatched: float, bare_counts: tuple[int, int]) -> dict[str, Any]:
@@ -115,6 +134,12 @@ def describe(found: Sequence[Found], unmatched: float, bare_counts: tuple[int, i
     return {
         "recall by size": recall_table(found, lambda face: str(face.pasted.side)),
         "recall by race": recall_table(medium, lambda face: face.pasted.labels["race"]),
+        "recall by size and race": {
+            race: recall_table(
+                [face for face in found if face.pasted.labels["race"] == race], lambda face: str(face.pasted.side)
+            )
+            for race in sorted({face.pasted.labels["race"] for face in found})
+        },
         "recall by gender": recall_table(medium, lambda face: face.pasted.labels["gender"]),
         "unmatched per photo": unmatched,
         "bare photos": bare_counts,
@@ -148,6 +173,9 @@ def print_report(report: dict[str, Any]) -> int:
     print("\n| turned by | recall from 80 px |\n| --- | --- |")
     for rotation, recall in report["rotations"].items():
         print(f"| {rotation} degrees | {recall:.2f} |")
+    print("\n| 5 to 20 % of the crop cut off at a border | recall from 80 px |\n| --- | --- |")
+    for name, recall in report["border"].items():
+        print(f"| `--face-size {name}` | {recall:.2f} |")
     print()
     return print_limits(report)
 
@@ -157,7 +185,7 @@ def print_limits(report: dict[str, Any]) -> int:
     failures = 0
     for name in map(str, FACE_SIZES):
         each = report[name]
-        recalls = {size: each["recall by size"][str(size)][0] for size in SIZES if size >= 80}
+        recalls = {size: each["recall by size"][str(size)][0] for size in SIZES if size >= LARGE}
         races = [recall for recall, _ in each["recall by race"].values()]
         limits = {
             f"recall from 80 px is at least {MIN_RECALL}": min(recalls.values()) >= MIN_RECALL,
@@ -182,6 +210,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--map", action="append", default=[], help="as for classify evaluate, such as path=file")
     parser.add_argument("--backgrounds", type=Path, help="folder of photos without people")
     parser.add_argument("--faces", type=int, default=100_000, help="number of faces; default: all")
+    parser.add_argument("--svg", type=Path, help="file for a picture of the recall by size and perceived race")
     parser.add_argument("--json", type=Path, help="file for all figures")
     return parser.parse_args()
 
