@@ -20,7 +20,7 @@ POINTS = [(-0.18, -0.178), (0.18, -0.178), (0.0, 0.05), (-0.148, 0.178), (0.148,
 
 def face(x: float, y: float, side: float, *, degrees: float = 0.0, score: float = 0.9) -> NDArray[np.float32]:
     """Return a detected face whose square has its centre at (x, y), this side and rotation."""
-    box = side / 1.05
+    box = side / 1.12
     turn = math.radians(degrees)
     points = [
         (x + side * (px * math.cos(turn) - py * math.sin(turn)), y + side * (px * math.sin(turn) + py * math.cos(turn)))
@@ -45,7 +45,19 @@ def test_the_square_has_the_centre_side_and_rotation_of_the_points(
     box = frame_face(face(x, y, side, degrees=degrees).astype(np.float64))
     assert box.centre == pytest.approx((x, y), abs=0.01)
     assert (box.width, box.height) == pytest.approx((side, side), abs=0.01)
-    assert box.rotation == pytest.approx(degrees, abs=0.1)
+    assert box.rotation == pytest.approx(0.9 * degrees, abs=0.1)
+
+
+def test_a_profile_is_turned_less_because_its_points_say_little() -> None:
+    turned = face(300, 300, 100, degrees=20).astype(np.float64)
+    points = turned[5:].reshape(5, 2)
+    rotations = []
+    for closeness in (1.0, 0.7, 0.5, 0.2):
+        closer = turned.copy()
+        closer[5:7] = points[1] + closeness * (points[0] - points[1])
+        rotations.append(abs(frame_face(closer).rotation))
+    assert rotations == sorted(rotations, reverse=True)
+    assert rotations[-1] == 0 < rotations[-2]
 
 
 def test_faces_are_ordered_from_left_to_right_then_from_the_top() -> None:

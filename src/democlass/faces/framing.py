@@ -1,8 +1,9 @@
 """Framing: from detected faces to the squares that the networks know.
 
 The networks were trained on FairFace's crops, which dlib aligned by landmarks. The square has its centre at the mean of
-both eyes and both corners of the mouth, is turned as these four points are, and its side is `_SIDE` times the geometric
-mean of the box's width and height. docs/faces.md says what other squares cost.
+both eyes and both corners of the mouth, and its side is `_SIDE` times the geometric mean of the box's width and height.
+It is turned as these four points are, but less the closer the eyes are: in profiles the points say little about it.
+benchmarks/faces.py measures what the squares cost in accuracy.
 """
 
 from __future__ import annotations
@@ -20,12 +21,20 @@ from democlass.errors import ImageError
 MAX_FACES = 1_000
 """Faces of an image that are classified. They need memory, and nobody counts more in one image."""
 
-CROP_SHARE = 0.4
+CROP_SHARE = 0.45
 """If the largest square is more than this share of the image's area, the image is a face crop already."""
 
-_SIDE = 1.05
+_SIDE = 1.12
 _ALIGNED = np.array([-0.18 - 0.178j, 0.18 - 0.178j, -0.148 + 0.178j, 0.148 + 0.178j])
 """Eyes and corners of the mouth in an aligned square of side 1, from its centre, as x + iy; y points down."""
+
+_PROFILE, _FRONTAL = 0.10, 0.35
+"""Distance of the eyes, in sides of the square: from a profile, which is not turned, to a face seen from the front."""
+
+_MAX_TRUST = 0.9
+"""Share of the measured rotation of a face seen from the front. A head is turned by some 10 degrees (standard
+deviation), the points are wrong by some 3: the expected rotation is 100 / (100 + 9) of the measured one.
+"""
 
 _FOUR_POINTS = (0, 1, 3, 4)  # of the five: without the nose
 _MAX_SIDE = 4.0
@@ -86,7 +95,9 @@ def frame_face(face: Sequence[float] | NDArray[np.float64]) -> Box:
     centre = complex(complex_points.mean())
     side = _SIDE * math.sqrt(max(0.0, right - left) * max(0.0, bottom - top))
     # The rotation that brings the aligned points closest to the found ones, in the sense of least squares.
-    rotation = math.degrees(float(np.angle((_ALIGNED.conj() * (complex_points - centre)).sum())))
+    measured = math.degrees(float(np.angle((_ALIGNED.conj() * (complex_points - centre)).sum())))
+    eyes = abs(complex_points[1] - complex_points[0]) / side if side else 0.0
+    rotation = measured * _MAX_TRUST * min(1.0, max(0.0, (eyes - _PROFILE) / (_FRONTAL - _PROFILE)))
     return Box(centre.real - side / 2, centre.imag - side / 2, side, side, rotation)
 
 
