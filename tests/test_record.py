@@ -107,7 +107,7 @@ def test_the_error_for_a_damaged_record_is_one_line_and_says_what_to_do(
     if isinstance(change, dict) and change:
         change = document | change
     (tmp_path / "r.json").write_text(change if isinstance(change, str) else json.dumps(change))
-    with pytest.raises(OutputError, match=f"{problem}.*Restore a copy of it, or --overwrite begins again") as caught:
+    with pytest.raises(OutputError, match=f"{problem}.*Restore a copy of it, or --overwrite starts again") as caught:
         RunRecord.read(tmp_path / "r.json")
     assert "\n" not in str(caught.value) and "RunRecord" not in str(caught.value)
 

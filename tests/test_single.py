@@ -224,7 +224,7 @@ def test_resuming_with_other_checkpoints_or_options_is_refused_and_lists_them(
 def test_resuming_without_a_record_is_refused(out: Path, classifier: Classifier, names: list[Path]) -> None:
     run(out, classifier, names)
     out.with_name(f"{out.name}.run.json").unlink()
-    with pytest.raises(OutputError, match="--overwrite begins again"):
+    with pytest.raises(OutputError, match="--overwrite starts again"):
         run(out, classifier, names, RESUME)
 
 

@@ -35,6 +35,7 @@ from democlass.settings import (
     Settings,
     check_flag,
     check_integer,
+    check_number,
     parse_precision,
 )
 from democlass.tasks import TASKS, Task
@@ -129,6 +130,7 @@ class Classifier:
         locations = locate_all(tasks, weights, checkpoints)
         labels = parse_labels(labels, tasks)
         check_flag("isolated", isolated)
+        decode_timeout = check_number("decode_timeout", decode_timeout)
         if workers is not None:
             workers = check_integer("workers", workers, minimum=0, maximum=MAX_WORKERS)
         settings = Settings(

@@ -111,6 +111,13 @@ def check_flag(name: str, value: Any) -> None:
         raise UsageError(f"{name} must be True or False, not {_describe(value)}")
 
 
+def check_number(name: str, value: Any) -> float:
+    """Return a real number of any type as a float. Raises UsageError if it is none, or a bool."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError(f"{name} must be a number, not {_describe(value)}")
+    return float(value)
+
+
 def _check_probability(name: str, value: Any) -> float:
     number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if not 0 <= number <= 1:

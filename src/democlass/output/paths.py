@@ -91,5 +91,5 @@ def read_rows(path: Path, format_name: str, tasks: Sequence[Task]) -> Iterator[P
         raise OutputError(f"can't read {path}: {error.strerror or error}") from None
     except Exception:  # csv, json and pyarrow raise exceptions of their own
         raise OutputError(
-            f"{path} was changed or damaged after row {number}. Restore a copy of it, or --overwrite begins again"
+            f"{path} was changed or damaged after row {number}. Restore a copy of it, or --overwrite starts again"
         ) from None

@@ -138,11 +138,11 @@ class RunRecord:
         except _NewerError as error:
             raise OutputError(
                 f"the record {path} was written by a newer version of democlass (record format {error}, this version "
-                f"reads up to {RECORD_FORMAT}): use that version, or --overwrite begins again"
+                f"reads up to {RECORD_FORMAT}): use that version, or --overwrite starts again"
             ) from None
         except _DamagedError as error:
             raise OutputError(
-                f"can't read the record {path}: {error}. Restore a copy of it, or --overwrite begins again"
+                f"can't read the record {path}: {error}. Restore a copy of it, or --overwrite starts again"
             ) from None
 
 

@@ -184,7 +184,7 @@ class RowLog:
         cut = f"truncate -s {start} {shlex.quote(str(self.path))}"
         return OutputError(
             f"{self.path} has a damaged row at byte {start}: {cut} removes it and all later rows, and --resume then "
-            "classifies their images again; --overwrite begins again"
+            "classifies their images again; --overwrite starts again"
         )
 
     def _reader(self) -> io.BufferedReader:

@@ -165,16 +165,16 @@ class FileSink:
                 raise OutputError(f"{self.path} exists: --resume adds to it, --overwrite replaces it")
             if begun:
                 raise OutputError(
-                    f"{self._log.path} belongs to an unfinished run: --resume continues it, --overwrite begins again"
+                    f"{self._log.path} belongs to an unfinished run: --resume continues it, --overwrite starts again"
                 )
             return None
         record = RunRecord.read(self._record_path)
         if record is None and (exists or begun):
-            raise OutputError(f"can't resume without the record {self._record_path}: --overwrite begins again")
+            raise OutputError(f"can't resume without the record {self._record_path}: --overwrite starts again")
         if record is not None and record.format not in FORMATS:
             raise OutputError(
                 f"can't read the record {self._record_path}: unknown format {record.format!r}. Restore a copy of it, "
-                "or --overwrite begins again"
+                "or --overwrite starts again"
             )
         return None if record is not None and record.state == FINISHED and not exists else record
 
