@@ -39,7 +39,7 @@ class MissingExtraError(UsageError):
     """An optional package is not installed. The message has the command that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs one more package: pip install 'democlass[{extra}]'")
+        super().__init__(f"{what} needs packages that are not installed: pip install 'democlass[{extra}]'")
 
 
 class CheckpointError(DemoclassError):

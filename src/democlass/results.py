@@ -1,4 +1,4 @@
-"""Predictions: the record that every part of the program passes on. `nested.py` and `flat.py` write and read it.
+"""Predictions: what every part of the program passes on. `nested.py` and `flat.py` write and read it.
 
 A `Prediction` is one input. It holds a `Face` for each face, and a `Face` holds an `Outcome` for each task. Without
 face detection the whole image is the only face.

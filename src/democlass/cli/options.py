@@ -78,7 +78,7 @@ class SettingsOptions:
     workers: Annotated[
         int | None,
         option("--workers", panel=RUN, env="WORKERS", min=0, max=MAX_WORKERS, metavar="N",
-               help="Processes that decode images ahead of the networks. 0: one process, between batches. "
+               help="Processes that decode images ahead of the networks. 0: one process, and the networks wait for it. "
                "Default: one per CPU core, at most 8."),
     ] = None  # fmt: skip
     precision: Annotated[

@@ -64,7 +64,7 @@ def _run_to_file(job: Job, out: Path) -> int:
         classifier = job.load(previous=sink.previous)
         job.refuse_late_image(items)
         sink.begin(_record(job, classifier, format_))
-        with report_interruption(f"interrupted: rows so far are kept beside {sink.path}; --resume continues"):
+        with report_interruption(f"interrupted: the rows so far are in {sink.path}.partial; --resume continues"):
             whole, seconds = job.run(items, classifier, sink, shown=True)
     return job.end(whole, seconds, out)
 

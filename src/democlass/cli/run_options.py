@@ -116,7 +116,7 @@ class RunOptions(NetworkOptions, SettingsOptions, FaceOptions, FolderOptions, Ou
     min_confidence: Annotated[
         float,
         option("--min-confidence", panel=IMAGES, env="MIN_CONFIDENCE", min=0.0, max=1.0, metavar="P",
-               help="Labels with a confidence below P read 'uncertain'. Probabilities do not change."),
+               help="Labels with a confidence below P are replaced by 'uncertain'. Probabilities do not change."),
     ] = 0.0  # fmt: skip
 
     def replaceable(self) -> list[Path]:
