@@ -158,7 +158,7 @@ def test_a_missing_checkpoint_ends_the_run_before_the_first_row(option: str, mes
 
 def test_pandas_is_not_loaded_to_classify_an_image() -> None:
     code = (
-        f"import sys; sys.argv = ['classify', {str(HOPPER)!r}]\n"
+        f"import sys; sys.argv = ['classify', '--quiet', {str(HOPPER)!r}]\n"
         "from democlass.cli import main\n"
         "try: main()\n"
         "finally: print('pandas' in sys.modules, file=sys.stderr)"
@@ -175,7 +175,7 @@ def test_labels_below_the_minimum_confidence_read_uncertain(classify_here: Run) 
 def test_a_checkpoint_without_labels_causes_one_warning(classify_here: Run, tmp_path: Path) -> None:
     content = torch.load(built_in_folder() / "model_checkpoint.pth", weights_only=True)
     torch.save(content["model_state_dict"], tmp_path / "mine.pth")
-    result = classify_here(HOPPER, "--gender-checkpoint", "mine.pth")
+    result = classify_here(HOPPER, "--gender-checkpoint", "mine.pth", "--quiet")
     assert result.returncode == 0
     assert result.stderr.count(b"warning:") == 1 and b"Female,Male" in result.stderr
 

@@ -34,7 +34,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     group([250]).save(folder / "b" / "group.jpg", quality=95)
     background(640, 480).save(folder / "none.jpg")
     portrait().crop((36, 36, 164, 174)).save(folder / "crop.png")
-    group([60], size=(400, 300)).save(folder / "small.png")
+    group([48], size=(400, 300)).save(folder / "small.png")
     (folder / "z-bad.jpg").write_bytes(b"not an image")
     return folder
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 @lru_cache(maxsize=1)
 def group_jpeg() -> bytes:
     stream = io.BytesIO()
-    group([150, 45, 180], size=(640, 300)).save(stream, "JPEG", quality=95)
+    group([150, 40, 180], size=(640, 300)).save(stream, "JPEG", quality=95)
     return stream.getvalue()
 
 

@@ -67,7 +67,7 @@ def test_the_page_shows_the_results_of_an_image(service: ServiceProcess, browser
 
 def test_faces_are_chosen_with_the_keyboard(service: ServiceProcess, browser: Browser) -> None:
     stream = io.BytesIO()
-    group([150, 45, 180], size=(640, 300)).save(stream, "JPEG", quality=95)
+    group([150, 40, 180], size=(640, 300)).save(stream, "JPEG", quality=95)
     page = browser.new_page()
     page.on("pageerror", lambda error: pytest.fail(str(error)))
     page.goto(service.url)

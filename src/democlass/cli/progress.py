@@ -66,7 +66,7 @@ def summarise(
     _list("unreadable", tally.unreadable)
     _list("skipped", skipped)
     if whole.rows != tally.rows:
-        console.write_line(f"all rows    {whole.rows:,} images, of which {whole.classified:,} are classified")
+        console.write_line(f"all rows    {whole.rows:,}, of which {whole.classified:,} are classified")
         _list_faces(whole)
         _list("unreadable", whole.unreadable)
     if whole.classified:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Thread
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from democlass.errors import DemoclassError, ImageError
 from democlass.faces.detector import Detector
 from democlass.faces.framing import frame_face, is_crop
-from democlass.images.isolation import Cancellation, Isolated
+from democlass.images.isolation import Isolated
 from democlass.images.photo import Photo
 from democlass.inputs.item import Item, Source
 from democlass.settings import FACE_SIZE, Precision
@@ -19,13 +19,19 @@ from democlass.settings import FACE_SIZE, Precision
 IMAGES = 8
 """Images that are checked: the first ones of a run."""
 
+_DECODE_TIMEOUT = 5.0
+_MAX_WAIT = 3.0
+"""Seconds that the end of a run waits for the check."""
+
 
 class CropCheck:
-    """Checks the first images of a run in a thread of its own. It reads them once more, with `decode`."""
+    """Checks the first images of a run in a thread and a decoding process of its own, which read them once more.
+
+    `decode` decodes the images of the run. Its processes are not used.
+    """
 
     def __init__(self, decode: Isolated) -> None:
-        self._decode = decode
-        self._cancellation = Cancellation()
+        self._decode = decode.copy(timeout=_DECODE_TIMEOUT)
         self._sources: list[Source] = []
         self._crops = 0
         self._others = 0
@@ -51,7 +57,7 @@ class CropCheck:
         if self._thread.ident is None or self._is_reported:
             return None
         if wait:
-            self._thread.join()
+            self._thread.join(_MAX_WAIT)
         if self._thread.is_alive():
             return None
         self._is_reported = True
@@ -64,11 +70,13 @@ class CropCheck:
         return f"{images}, which the networks need: --faces finds the faces in photos"
 
     def close(self) -> None:
-        """End the check."""
-        self._cancellation.cancel()
+        """End the check and its process."""
+        self._decode.close()
+        if self._thread.ident is not None:
+            self._thread.join(_MAX_WAIT)
 
     def _run(self) -> None:
-        with suppress(DemoclassError):  # the run itself reports what is wrong
+        with suppress(DemoclassError), closing(self._decode):  # the run itself reports what is wrong
             detector = Detector.load(torch.device("cpu"), Precision.FLOAT32, FACE_SIZE)
             for source in self._sources:
                 with suppress(ImageError):
@@ -79,6 +87,6 @@ class CropCheck:
             height, width, _ = photo.preview.shape
             return is_crop((frame_face(face) for face in detector(photo.preview).astype(float)), (width, height))
 
-        is_face_crop = self._decode.with_photo(source, judge, self._cancellation)
+        is_face_crop = self._decode.with_photo(source, judge)
         self._crops += is_face_crop
         self._others += not is_face_crop

@@ -109,6 +109,10 @@ class Isolated:
         """The process IDs of all children."""
         return self._pool.pids
 
+    def copy(self, *, timeout: float) -> Isolated:
+        """Return an object that decodes in the same way, with a time limit and children of its own."""
+        return Isolated(self._decoding, timeout=timeout)
+
     def start(self, count: int) -> None:
         """Start children until there are `count`, without waiting for them. Raises CancelledError after `close`."""
         self._pool.start(count)
