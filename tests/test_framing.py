@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ def frame(*faces: NDArray[np.float32], size: tuple[int, int] = (1200, 900), **op
     ]
 
 
+@settings(deadline=None)
 @given(st.floats(200, 1000), st.floats(200, 700), st.floats(20, 300), st.floats(-179, 179))
 def test_the_square_has_the_centre_side_and_rotation_of_the_points(
     x: float, y: float, side: float, degrees: float
@@ -144,6 +145,7 @@ def test_detections_that_cannot_be_faces_do_not_make_an_image_a_crop() -> None:
     assert not is_crop([Box(50, 30, 1e6, 1e6), Box(math.nan, 30, 200, 200), Box(0, 0, math.inf, math.inf)], size)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(width=32), min_size=15, max_size=15), max_size=4))
 def test_any_numbers_give_faces_with_numbers_that_can_be_written(rows: list[list[float]]) -> None:
     found = np.array(rows, np.float32).reshape(-1, 15)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from democlass.faces.maps import MAX_CANDIDATES, MAX_OVERLAP, MIN_SCORE, read_maps
@@ -72,6 +72,7 @@ def test_maps_full_of_faces_are_cut_to_the_best() -> None:
     assert faces[0, 4] == pytest.approx(1 / (1 + math.exp(-5)))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_no_two_faces_overlap_more_than_allowed(seed: int) -> None:
     maps = torch.randn(15, 12, 16, generator=torch.Generator().manual_seed(seed))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from democlass.errors import OutputError, WriteError
@@ -36,6 +36,7 @@ def test_pictures_lie_as_the_images_do(tmp_path: Path, name: str, expected: str)
 names = st.lists(st.sampled_from([b"a", b"..", b".", b"%up", b"%root", b"%", b"\xff", b"x" * 255, b"x" * 254 + b"y"]))
 
 
+@settings(deadline=None)
 @given(names.filter(bool), names.filter(bool), st.booleans(), st.booleans())
 def test_different_images_have_different_pictures_inside_the_folder(
     one: list[bytes], other: list[bytes], first_absolute: bool, second_absolute: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -66,6 +66,7 @@ def test_regions_far_outside_or_tiny_have_at_least_one_pixel(box: Box) -> None:
 numbers = st.floats(-300, 300)
 
 
+@settings(deadline=None)
 @given(numbers, numbers, st.floats(0.01, 200), st.floats(0.01, 200), st.floats(-180, 180))
 def test_every_region_can_be_cut_and_invents_no_colours(
     x: float, y: float, width: float, height: float, rotation: float
