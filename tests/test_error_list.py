@@ -144,3 +144,10 @@ def test_another_file_is_not_replaced_even_with_resume(tmp_path: Path, header: s
     with pytest.raises(OutputError, match="is not a list of errors"):
         write_list(tmp_path / "mine.csv", resume=True)
     assert "precious" in (tmp_path / "mine.csv").read_text()
+
+
+def test_no_other_file_next_to_the_list_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "failed.csv.new").write_text("mine")
+    write_list(tmp_path / "failed.csv", BAD)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["failed.csv", "failed.csv.new"]
+    assert (tmp_path / "failed.csv.new").read_text() == "mine"

@@ -77,7 +77,7 @@ class ErrorList:
             self._stream.close()
 
     def _replace(self) -> None:
-        with atomic_write(self._path) as stream:
+        with atomic_write(self._path, suffix=f".errors-{os.getpid()}") as stream:
             self._export(stream)
 
     def _export(self, stream: BinaryIO) -> None:
