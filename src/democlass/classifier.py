@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from democlass.errors import UsageError
-from democlass.faces.detector import Detector
 from democlass.faces.finder import FaceFinder
 from democlass.faces.reader import FaceReader
 from democlass.images.face_crop import Loaded, are_enough
@@ -198,7 +197,8 @@ class Classifier:
         for checkpoint in read.values():
             for warning in checkpoint.warnings:
                 warn(warning)
-        return cls(networks, settings, FaceReader(decoder, _new_finder(networks, settings)), workers=workers)
+        find = FaceFinder.load(device, precision, settings) if settings.faces else None
+        return cls(networks, settings, FaceReader(decoder, find), workers=workers)
 
     def classify(self, inputs: Iterable[Item | Source]) -> Generator[Prediction, None, None]:
         """Yield a prediction for each image, in order, either with its faces or with an error. Lazy.
@@ -223,7 +223,7 @@ class Classifier:
                         lambda source: self.reader(source, cancellation),
                         workers=self.workers,
                         ahead=ahead,
-                        is_full=are_enough,
+                        is_full=are_enough if self.settings.faces else lambda _: False,
                         cancel=cancellation.cancel,
                     )
                 )
@@ -248,10 +248,3 @@ class Classifier:
     def __repr__(self) -> str:
         """Return one line: tasks, device, precision, batch size and workers."""
         return f"Classifier({self.networks!r}, workers={self.workers})"
-
-
-def _new_finder(networks: Networks, settings: Settings) -> FaceFinder | None:
-    if not settings.faces:
-        return None
-    detector = Detector.load(networks.device, networks.precision, settings.face_size)
-    return FaceFinder(detector, settings.min_face, settings.largest)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from democlass.cli.face_options import FaceOptions
+from democlass.cli.face_options import FaceOptions, FaceSize
 from democlass.cli.labels import DATA
 from democlass.cli.option import FACES, OUTPUT, option
 from democlass.cli.options import SettingsOptions
 from democlass.errors import UsageError
 from democlass.files import is_same_file
-from democlass.settings import FACE_SIZE, MAX_FACE_SIZE, MIN_FACE, MIN_FACE_SIZE, Settings
+from democlass.settings import MIN_FACE, Settings
 
 if TYPE_CHECKING:
     from democlass.evaluate.reports import Reports
@@ -37,12 +37,7 @@ class EvaluateOptions(SettingsOptions):
                help="Find the faces in each image and evaluate the largest. Use it for whole photos. "
                "Default: each image is one tight face crop."),
     ] = False  # fmt: skip
-    face_size: Annotated[
-        int | None,
-        option("--face-size", panel=FACES, env="FACE_SIZE", metavar="PX", min=MIN_FACE_SIZE, max=MAX_FACE_SIZE,
-               help="Longest side in pixels of the reduced image in which faces are searched. 960 finds smaller faces "
-               f"and takes longer. Default: {FACE_SIZE}."),
-    ] = None  # fmt: skip
+    face_size: FaceSize = None
     min_face: Annotated[
         int | None,
         option("--min-face", panel=FACES, env="MIN_FACE", metavar="PX", min=1,

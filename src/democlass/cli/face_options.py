@@ -10,6 +10,14 @@ from democlass.cli.option import FACES, option
 from democlass.errors import UsageError
 from democlass.settings import FACE_SIZE, MAX_FACE_SIZE, MIN_FACE, MIN_FACE_SIZE, Settings
 
+FaceSize = Annotated[
+    int | None,
+    option("--face-size", panel=FACES, env="FACE_SIZE", metavar="PX", min=MIN_FACE_SIZE, max=MAX_FACE_SIZE,
+           help="Longest side in pixels of the reduced image in which faces are searched. 960 finds smaller faces "
+           f"and takes longer. Default: {FACE_SIZE}."),
+]  # fmt: skip
+"""The option --face-size of every command that classifies."""
+
 
 @dataclass(frozen=True)
 class FaceOptions:
@@ -21,12 +29,7 @@ class FaceOptions:
                help="Find the faces in each image and classify each of them: one row per face. Use it for whole "
                "photos. Default: each image is one tight face crop."),
     ] = False  # fmt: skip
-    face_size: Annotated[
-        int | None,
-        option("--face-size", panel=FACES, env="FACE_SIZE", metavar="PX", min=MIN_FACE_SIZE, max=MAX_FACE_SIZE,
-               help="Longest side in pixels of the reduced image in which faces are searched. 960 finds smaller faces "
-               f"and takes longer. Default: {FACE_SIZE}."),
-    ] = None  # fmt: skip
+    face_size: FaceSize = None
     min_face: Annotated[
         int | None,
         option("--min-face", panel=FACES, env="MIN_FACE", metavar="PX", min=1,

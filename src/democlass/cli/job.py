@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,12 +106,11 @@ class Job:
             watch: Watch = progress.advance
             if not self.options.quiet:
                 left, watch = stack.enter_context(suggest_faces(classifier, left, watch, progress.warn))
-            write_pictures: Watch = lambda _: None  # noqa: E731
-            if (pictures := self.pictures) is not None:
-                left = pictures.watch(left)
-                draw = classifier.reader.with_photo
-                write_pictures = lambda prediction: pictures.write(prediction, draw)  # noqa: E731
-            run(left, classifier, sink, self.tally, watch, write_pictures)
+            if self.pictures is None:
+                run(left, classifier, sink, self.tally, watch)
+            else:
+                write = partial(self.pictures.write, draw=classifier.reader.with_photo)
+                run(self.pictures.watch(left), classifier, sink, self.tally, watch, write)
         return sink.finish(self.skipped), progress.seconds
 
     def add_error(self, prediction: Prediction) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from democlass.cli import console
 from democlass.cli.face_options import FaceOptions
 from democlass.errors import UsageError
+from democlass.files import is_same_file
 
 if TYPE_CHECKING:
     from democlass.output.face_pictures import FacePictures
@@ -22,7 +22,7 @@ def new_pictures(options: FaceOptions, sources: Sequence[str], *, may_replace: b
     from democlass.output.face_pictures import FacePictures
     from democlass.output.picture_folder import PictureFolder
 
-    if options.save_crops and options.annotate and _is_same(options.save_crops, options.annotate):
+    if options.save_crops and options.annotate and is_same_file(options.save_crops, options.annotate):
         raise UsageError("--save-crops and --annotate are the same folder: use two")
 
     def begin(path: Path | None, option: str) -> PictureFolder | None:
@@ -34,7 +34,3 @@ def new_pictures(options: FaceOptions, sources: Sequence[str], *, may_replace: b
         blur=options.blur,
         warn=console.warn,
     )
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)

@@ -20,7 +20,6 @@ from democlass.settings import FACE_SIZE, MAX_FACE_SIZE, MIN_FACE, MIN_FACE_SIZE
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier
-    from democlass.faces.finder import FaceFinder
     from democlass.serve.limits import Limits
     from democlass.serve.server import Server
 
@@ -179,14 +178,17 @@ class ServiceOptions:
             from democlass.serve.server import Server
         except ImportError:
             raise MissingExtraError("classify serve", "serve") from None
+        from democlass.faces.finder import FaceFinder
         from democlass.serve.service import Service
 
         for name in ("python_multipart", "uvicorn.error"):  # both log every invalid request
             logging.getLogger(name).setLevel(logging.ERROR)
         classifier = load_classifier()
+        networks, settings = classifier.networks, classifier.settings
+        find = FaceFinder.load(networks.device, networks.precision, settings, max_faces=_MAX_FACES)
         service = Service(
             classifier,
-            _finder(classifier),
+            find,
             queue_size=self.queue,
             max_wait=self.wait / 1000,
             batch_size=batch_size,
@@ -229,12 +231,3 @@ def _is_loopback(listening: socket.socket) -> bool:
     address = ipaddress.ip_address(listening.getsockname()[0].partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-def _finder(classifier: Classifier) -> FaceFinder:
-    from democlass.faces.detector import Detector
-    from democlass.faces.finder import FaceFinder
-
-    networks, settings = classifier.networks, classifier.settings
-    detector = Detector.load(networks.device, networks.precision, settings.face_size)
-    return FaceFinder(detector, settings.min_face, max_faces=_MAX_FACES)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from democlass.faces.detector import Detector
 from democlass.faces.framing import MAX_FACES, FramedFace, frame_faces
 from democlass.images.face_crop import FaceCrop
 from democlass.images.photo import Photo
+from democlass.settings import Precision, Settings
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,14 @@ class FaceFinder:
     min_face: int
     largest: bool = False
     max_faces: int = MAX_FACES
+
+    @classmethod
+    def load(
+        cls, device: torch.device, precision: Precision, settings: Settings, *, max_faces: int = MAX_FACES
+    ) -> FaceFinder:
+        """Return a finder with the built-in detector and the settings for faces. Raises CheckpointError."""
+        detector = Detector.load(device, precision, settings.face_size)
+        return cls(detector, settings.min_face, settings.largest, max_faces)
 
     def __call__(self, photo: Photo) -> list[FaceCrop]:
         """Return the crops of the faces, from left to right; an empty list if there is no face.

@@ -32,12 +32,10 @@ class FaceReader:
 
         Raises ImageError; with an `Isolated`, also CancelledError and DemoclassError, as it describes.
         """
-        if isinstance(self.decode, Isolated):
-            if self.find is not None:
-                return self.decode.with_photo(source, self.find, cancellation)
-            return _whole_images(self.decode(source, cancellation))
         if self.find is not None:
-            return self.find(self.decode.open(source))
+            return self.with_photo(source, self.find, cancellation)
+        if isinstance(self.decode, Isolated):
+            return _whole_images(self.decode(source, cancellation))
         return _whole_images(self.decode(source))
 
     @property
@@ -45,10 +43,12 @@ class FaceReader:
         """The hash of the face detector's file, in hex, or None without face detection."""
         return None if self.find is None else self.find.detect.sha256
 
-    def with_photo(self, source: Source, use: Callable[[Photo], Result]) -> Result:
+    def with_photo(
+        self, source: Source, use: Callable[[Photo], Result], cancellation: Cancellation | None = None
+    ) -> Result:
         """Decode an image and return the result of `use`. Raises the same as a call."""
         if isinstance(self.decode, Isolated):
-            return self.decode.with_photo(source, use)
+            return self.decode.with_photo(source, use, cancellation)
         return use(self.decode.open(source))
 
     def start(self, count: int) -> None:

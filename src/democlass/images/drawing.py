@@ -65,7 +65,7 @@ def draw(image: Image.Image, pictures: Pictures) -> list[bytes]:
 
 
 def _annotate(image: Image.Image, marks: Sequence[Mark], blur: bool) -> Image.Image:
-    marked = Image.frombytes("RGB", image.size, image.tobytes())  # a copy without metadata
+    marked = image.copy()
     if blur:
         for mark in marks:
             _blur(marked, mark.box)

@@ -139,9 +139,8 @@ class Service:
         return size, Prediction(None, faces, errors[0] if errors else None)
 
     def _read_photo(self, content: bytes, cancellation: Cancellation) -> tuple[Size, list[FaceCrop]]:
-        decode = self._classifier.reader.decode
-        assert isinstance(decode, Isolated)
-        return decode.with_photo(content, lambda photo: (photo.size, self._find(photo)), cancellation)
+        reader = self._classifier.reader
+        return reader.with_photo(content, lambda photo: (photo.size, self._find(photo)), cancellation)
 
     async def _classify(self, name: str | None, content: bytes, limit: asyncio.Semaphore) -> Prediction:
         try:
