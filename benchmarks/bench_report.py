@@ -8,12 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+_WIDTH = 120  # characters: narrower tables hide the names
+
 _COLOURS = {"networks": "#3b6ea5", "decoding": "#e0a030", "other": "#888888"}
 
 
 def print_tables(results: dict[str, Any]) -> None:
     """Print all results."""
-    console = Console()
+    console = Console(width=_WIDTH)
     for image_set, rows in results["collections"].items():
         table = Table("", title=f"{image_set}, {results['counts'][image_set]} images", title_justify="left")
         for heading in ("images/s", "to reference", "to ceiling", "to no faces", "networks", "decoding", "waiting"):
