@@ -89,11 +89,10 @@ def test_an_exception_of_the_inputs_is_raised_after_the_predictions_of_the_image
             yield photos / "a.jpg"
         raise SourceError
 
-    predictions = []
+    stream = tiny(batch_size=4, workers=workers).classify(inputs())
+    assert [next(stream).error for _ in range(failing_at)] == [None] * failing_at
     with pytest.raises(SourceError):
-        for prediction in tiny(batch_size=4, workers=workers).classify(inputs()):
-            predictions.append(prediction)
-    assert [each.error for each in predictions] == [None] * failing_at
+        next(stream)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
