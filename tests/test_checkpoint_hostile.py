@@ -142,6 +142,12 @@ def test_too_large_card_is_ignored_with_a_warning(tmp_path: Path) -> None:
     assert checkpoint.card == {} and "is ignored: it is too large" in warning
 
 
+def test_the_error_for_a_card_that_can_not_be_read_does_not_blame_the_weights(tmp_path: Path) -> None:
+    error = refusal(tmp_path, {"model_state_dict": STATE, "card": {"number": 10**5000}})
+    assert "never unpickled, for example integers of more than 255 bytes" in error
+    assert "is not a checkpoint" not in error
+
+
 def test_unusual_but_valid_weights_are_used(tmp_path: Path) -> None:
     unusual = OrderedDict({"fc.weight": nn.Parameter(WEIGHT.t().contiguous().t()), "fc.bias": BIAS.double()})
     unusual["fc.weight"].own_attribute = 7

@@ -89,12 +89,13 @@ def test_damaged_tables_of_results_are_refused_in_one_line(name: str, tmp_path: 
     [("0.300000", "", "row 2: a probability is missing"), ("0.300000", "high", "row 2: 'high' is not a number"),
      (",0.300000", "", "row 2: it has fewer cells than the header"),
      ("0.300000", "0.3,0", "row 2: it has more cells than the header"), (",ok,", ",fine,", "row 2: "),
+     ("path,", "\ufeffpath,", "row 1: a byte order mark, which spreadsheets write"),
      ("path,", "file,", "row 1: the file does not begin with a header whose first column is path"),
      ("path,", "path,gender,", "row 1: there are several columns named 'gender'; remove all but one"),
      ("gender_Male", "gender_Man", "row 1: it has no gender_Male"),
      ("b.jpg", "b\0/c.jpg", "row 2: the path has a NUL character"),
      ("b.jpg", "\udcff", "does not contain results: it is not valid UTF-8")],
-    ids=range(10),
+    ids=range(11),
 )  # fmt: skip
 def test_damaged_csv_is_refused_with_row_and_reason(old: str, new: str, message: str, tmp_path: Path) -> None:
     file = results(tmp_path, [prediction("a.jpg", 0.4), prediction("b.jpg", 0.3)])

@@ -156,7 +156,7 @@ def test_an_output_with_unknown_rows_is_not_replaced_if_the_log_is_lost(here: Pa
     Path(f"{out}.partial").unlink()
     os.utime(out)  # now it cannot be identified as the file to overwrite
     before = out.read_bytes()
-    with pytest.raises(OutputError, match=r"may or may not have them: move .* away and --resume"):
+    with pytest.raises(OutputError, match=r"may or may not have them: move .* away, then --resume"):
         run(out, NAMES, RESUME)
     assert out.read_bytes() == before
     out.rename(here / "away.csv")

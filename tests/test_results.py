@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -132,6 +133,12 @@ def test_a_frame_has_one_row_for_each_prediction_and_all_columns() -> None:
     assert list(frame.columns) == columns()
     assert list(frame["path"]) == ["a.jpg", "b.jpg"]
     assert frame["race_Indian"][0] == 0.70 and math.isnan(frame["race_Indian"][1])
+
+
+@pytest.mark.parametrize("predictions", [[1], "a.jpg", [OK, {"path": "a.jpg"}]])
+def test_a_frame_of_anything_but_predictions_is_refused(predictions: Any) -> None:
+    with pytest.raises(TypeError, match="to_frame takes predictions, not"):
+        to_frame(predictions)
 
 
 def test_a_frame_has_path_bytes_if_a_name_is_not_utf_8() -> None:

@@ -1,27 +1,35 @@
-"""Connections of a service whose clients wait, send slowly, disconnect early or are too many. The service has a key."""
+"""Connections of a service: too many or slow requests, clients that disconnect early, and the key."""
 
 from __future__ import annotations
 
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from limited_service import (
+    CONNECTIONS,
+    FORM_HEADER,
+    IMAGE,
+    KEY,
+    KEY_HEADER,
+    MAX_UPLOAD,
+    WORKERS,
+    classify,
+    run_limited_service,
+    upload,
+)
 from serving import (
     FORM,
     ServiceProcess,
     chunked,
-    face_jpeg,
     form_body,
-    form_request,
     header,
     read_response,
     read_until_closed,
-    run_service,
     send_slowly,
     slow_jpeg,
     wait_until,
@@ -30,119 +38,11 @@ from tiny_command import THIRD_TASK
 
 pytestmark = pytest.mark.slow
 
-IMAGE = face_jpeg()
-MAX_UPLOAD = 1_000_000
-CONNECTIONS = 100
-QUEUE = 64
-WORKERS = 2
-DECODE_TIMEOUT, UPLOAD_TIMEOUT, GRACE = 6, 3, 5
-KEY = "correct horse battery staple"
-KEY_HEADER = f"X-API-Key: {KEY}"
-FORM_HEADER = header("POST", "/predict", FORM, KEY_HEADER, "Content-Length: 900000")
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    """A service with short timeouts, few file descriptors, and a limit on the size of files that it writes."""
-    log = tmp_path_factory.mktemp("service") / "log"
-    options = f"--connections 1000 --idle-timeout 1.5 --upload-timeout {UPLOAD_TIMEOUT} --queue {QUEUE} "
-    options += f"--max-upload {MAX_UPLOAD} --upload-memory {2 * MAX_UPLOAD} "
-    options += f"--workers {WORKERS} --decode-timeout {DECODE_TIMEOUT} --grace {GRACE} --host 0.0.0.0"
-    limits = {resource.RLIMIT_NOFILE: CONNECTIONS + 64, resource.RLIMIT_FSIZE: 500_000}
-    env = {"DEMOCLASS_API_KEY": KEY, "PYTHONDONTWRITEBYTECODE": "1"}  # bytecode may exceed the limit on files
-    with run_service(log, *options.split(), tiny=True, env=env, limits=limits) as running:
+    with run_limited_service(tmp_path_factory) as running:
         yield running
-
-
-def upload(*contents: bytes, path: str = "/predict", field: str = "file") -> bytes:
-    """Return a request with a form and the key."""
-    return form_request(*contents, path=path, field=field, fields=[KEY_HEADER])
-
-
-def classify(service: ServiceProcess) -> int:
-    """Return the status of a request with a small image."""
-    return service.send(upload(IMAGE)).status
-
-
-def _wait_idle(service: ServiceProcess) -> bytes:
-    with service.connect() as connection:
-        return read_until_closed(connection)
-
-
-def _wait_after_a_response(service: ServiceProcess) -> bytes:
-    with service.connect(header("GET", "/health")) as connection:
-        assert read_response(connection).status == 200
-        return read_until_closed(connection)
-
-
-def _send_header_slowly(service: ServiceProcess) -> bytes:
-    with service.connect(b"GET /health HTTP/1.1\r\nX: ") as connection:
-        return send_slowly(connection, b"x", 0.2)
-
-
-def _send_body_slowly(service: ServiceProcess) -> bytes:
-    with service.connect(FORM_HEADER + b"--b\r\n") as connection:
-        return send_slowly(connection, b"x", 0.2)
-
-
-def _send_body_for_too_long(service: ServiceProcess) -> bytes:
-    with service.connect(FORM_HEADER + b"--b\r\n") as connection:
-        return send_slowly(connection, bytes(2000), 0.2)
-
-
-def _send_body_with_pauses(service: ServiceProcess) -> bytes:
-    request = form_request(IMAGE, fields=[KEY_HEADER, "Connection: close"])
-    with service.connect(request[:200]) as connection:
-        for start in range(200, len(request), len(request) // 3):
-            time.sleep(0.5)
-            connection.sendall(request[start : start + len(request) // 3])
-        return read_until_closed(connection)
-
-
-SlowClient = Callable[[ServiceProcess], bytes]
-
-
-@pytest.fixture(scope="module")
-def slow_responses(service: ServiceProcess) -> dict[SlowClient, bytes]:
-    """Run all slow clients at the same time, and return what each of them received."""
-    clients: tuple[SlowClient, ...] = (
-        *(_wait_idle, _wait_after_a_response, _send_header_slowly),
-        *(_send_body_slowly, _send_body_for_too_long, _send_body_with_pauses),
-    )
-    with ThreadPoolExecutor(len(clients)) as pool:
-        return dict(zip(clients, pool.map(lambda client: client(service), clients), strict=True))
-
-
-def test_a_connection_without_a_request_is_closed(slow_responses: dict[SlowClient, bytes]) -> None:
-    assert slow_responses[_wait_idle] == b""
-    assert slow_responses[_wait_after_a_response] == b""
-
-
-def test_a_header_that_is_sent_slowly_is_rejected(slow_responses: dict[SlowClient, bytes]) -> None:
-    assert slow_responses[_send_header_slowly].startswith(b"HTTP/1.1 408 ")
-
-
-def test_an_upload_that_is_sent_slowly_is_rejected(slow_responses: dict[SlowClient, bytes]) -> None:
-    received = slow_responses[_send_body_slowly]
-    assert received.startswith(b"HTTP/1.1 408 ") and b'"too slow"' in received
-
-
-def test_an_upload_that_takes_too_long_is_rejected_at_any_rate(slow_responses: dict[SlowClient, bytes]) -> None:
-    received = slow_responses[_send_body_for_too_long]
-    assert received.startswith(b"HTTP/1.1 408 ") and b"more than %d seconds" % UPLOAD_TIMEOUT in received
-
-
-def test_an_upload_with_short_pauses_is_accepted(slow_responses: dict[SlowClient, bytes]) -> None:
-    assert slow_responses[_send_body_with_pauses].startswith(b"HTTP/1.1 200 ")
-
-
-def test_slow_uploads_take_no_space_in_the_queue(service: ServiceProcess) -> None:
-    with ExitStack() as stack:
-        slow = [stack.enter_context(service.connect(FORM_HEADER + b"--b\r\n")) for _ in range(QUEUE)]
-        assert service.pending_images() == 0
-        assert (classify(service), service.health()) == (200, "ready")
-        for connection in slow:
-            assert read_response(connection).status == 408
 
 
 def test_the_oldest_idle_connection_is_closed_for_a_new_one(service: ServiceProcess) -> None:

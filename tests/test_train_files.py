@@ -94,7 +94,7 @@ def test_an_out_without_write_permission_is_refused(
     assert os.listdir("open") == ["existing.pth"]
 
 
-@pytest.mark.parametrize("suffix", ["", ".state", ".teacher", ".skipped.csv", ".lock"])
+@pytest.mark.parametrize("suffix", ["", ".state", ".teacher", ".skipped.csv", ".lock", ".new", ".state.new"])
 def test_no_input_is_replaced(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"new.pth{suffix}"
     file.write_bytes(b"mine")
@@ -104,13 +104,24 @@ def test_no_input_is_replaced(tmp_path: Path, suffix: str) -> None:
     check_paths(tmp_path / "new.pth", {"--teacher": tmp_path / "other.pth"}, overwrite=True)
 
 
-@pytest.mark.parametrize("suffix", ["", ".state", ".skipped.csv"])
+@pytest.mark.parametrize("suffix", ["", ".state", ".skipped.csv", ".new", ".state.new"])
 def test_nothing_is_replaced_without_overwrite(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"new.pth{suffix}").write_bytes(b"mine")
     with pytest.raises(OutputError, match="--overwrite to start again"):
         check_paths(tmp_path / "new.pth")
     check_paths(tmp_path / "new.pth", overwrite=True)
     assert (tmp_path / f"new.pth{suffix}").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("out", ["labels3.png", "link.png", "new.pth"])
+def test_no_image_is_replaced_even_with_overwrite(out: str, faces: Path) -> None:
+    (faces / "link.png").symlink_to("validation3.png")
+    (faces / "validation4.png").rename(faces / "new.pth.state")
+    (faces / "validation4.png").symlink_to("new.pth.state")
+    before = {path: path.read_bytes() for path in faces.iterdir()}
+    with pytest.raises(OutputError, match="which is an image: use another --out"):
+        train(make_job(faces, out, overwrite=True))
+    assert {path: path.read_bytes() for path in faces.iterdir()} == before
 
 
 def test_resume_needs_a_state(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from democlass.faces.reader import FaceReader
 from democlass.images.face_crop import Loaded, are_enough
 from democlass.images.isolation import Cancellation, Decoding, Isolated
 from democlass.images.loader import default_workers, load
+from democlass.images.ordered import until_failure
 from democlass.inputs.item import Item, Source
 from democlass.networks.arguments import locate_all, parse_labels
 from democlass.networks.batches import predict, split_into_chunks
@@ -67,6 +68,7 @@ class Classifier:
         self.workers = workers
         self.reader = reader
         self._is_closed = False
+        self._process = os.getpid()
 
     def close(self) -> None:
         """End the child processes at once.
@@ -75,6 +77,10 @@ class Classifier:
         """
         self._is_closed = True
         self.reader.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Raise TypeError: networks and child processes can't be sent to another process."""
+        raise TypeError("a Classifier can't be pickled or sent to another process: load one in each process")
 
     def __enter__(self) -> Self:
         return self
@@ -204,18 +210,24 @@ class Classifier:
         """Yield a prediction for each image, in order, either with its faces or with an error. Lazy.
 
         Images are paths, encoded images (bytes), PIL images, numpy arrays (RGB uint8 H x W x 3), or `Item`s. They are
-        read a few batches ahead of the predictions.
+        read a few batches ahead of the predictions. If `inputs` raises an exception, the predictions for the images
+        before it are yielded first.
+
+        Raises UsageError if the classifier is closed or was loaded in another process.
         """
         if isinstance(inputs, (str, bytes, os.PathLike, Image.Image, np.ndarray)):
             raise TypeError("classify takes several images: put a single one into a list")
         if self._is_closed:
             raise UsageError("this classifier is closed: load another")
+        if self._process != os.getpid():  # PyTorch would wait forever in a forked process
+            raise UsageError("this classifier was loaded in another process: load one in each process")
         size, streams = self.networks.batch_size, self.networks.streams
         cancellation = Cancellation()
+        failures: list[Exception] = []
         self.reader.start(self.workers)
         # However the run ends, first the threads that predict are closed, then those that decode.
         with ExitStack() as stack:
-            items, ahead = map(Item.of, inputs), size * streams + self.workers
+            items, ahead = map(Item.of, until_failure(inputs, failures)), size * streams + self.workers
             loaded = stack.enter_context(
                 closing(
                     load(
@@ -230,6 +242,8 @@ class Classifier:
             )
             for predictions in stack.enter_context(closing(self._predict_ahead(split_into_chunks(loaded, size)))):
                 yield from predictions
+        if failures:
+            raise failures.pop()  # a reference to it from this frame would keep the frame, and the classifier, alive
 
     def _predict_ahead(self, chunks: Iterator[list[Loaded]]) -> Generator[list[Prediction], None, None]:
         """Predict several chunks in parallel, unless images are decoded in this thread."""
@@ -242,6 +256,7 @@ class Classifier:
 
         A chunk has any number of faces; `batch_size` of them go through the networks at a time. Without `padded`, a
         smaller batch takes less time, but digits after the fifth then depend on its size.
+        Raises TypeError for a chunk of anything else.
         """
         return predict(self.networks, chunk, self.settings.min_confidence, padded=padded)
 

@@ -16,6 +16,9 @@ from democlass.errors import OutputError
 TEMPORARY_SUFFIX = ".new"
 """What `atomic_write` appends to a file's name for its temporary file."""
 
+Identity = tuple[int, int]
+"""Device and inode of a file: the same for all its names and links."""
+
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """The errors of a file system that does not support a call."""
 
@@ -100,6 +103,15 @@ def is_same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> 
         return os.path.samefile(one, other)
     except (OSError, ValueError):  # ValueError: a name with a NUL character
         return _resolve(one) == _resolve(other)
+
+
+def file_identity(path: str | os.PathLike[str]) -> Identity | None:
+    """Return the identity of the file that a path leads to, or None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a name with a NUL character
+        return None
+    return status.st_dev, status.st_ino
 
 
 def is_pipe_or_device(path: Path) -> bool:

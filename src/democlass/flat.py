@@ -69,13 +69,22 @@ def from_rows(rows: Iterable[Mapping[str, Any]], tasks: Sequence[Task] = TASKS) 
 
 
 def to_frame(predictions: Iterable[Prediction], tasks: Sequence[Task] = TASKS) -> pd.DataFrame:
-    """Return a pandas DataFrame of flat rows, one for each face, with the columns of `columns`."""
+    """Return a pandas DataFrame of flat rows, one for each face, with the columns of `columns`.
+
+    Raises TypeError if `predictions` are something else.
+    """
     import pandas as pd
 
-    rows = [row for prediction in predictions for row in to_rows(prediction)]
+    rows = [row for prediction in predictions for row in to_rows(_checked(prediction))]
     has_faces = any("face" in row or row["status"] == NO_FACE for row in rows)
     has_path_bytes = any("path_bytes" in row for row in rows)
     return pd.DataFrame(rows, columns=columns(tasks, faces=has_faces, path_bytes=has_path_bytes))
+
+
+def _checked(prediction: Prediction) -> Prediction:
+    if not isinstance(prediction, Prediction):
+        raise TypeError(f"to_frame takes predictions, not {type(prediction).__name__}")
+    return prediction
 
 
 def needs_path_bytes(names: Iterable[str]) -> bool:

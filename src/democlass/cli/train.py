@@ -130,6 +130,8 @@ def train(
     SIGTERM save the state first. Under torchrun it trains on several GPUs.
     """
     run.check()
+    if out == Path("-"):
+        raise UsageError("--out - is not supported: give the name of a file")
     validation = data.validation_file()
     job_recipe = recipe.recipe()
     paths = TrainPaths.resolve(out)

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from democlass.errors import OutputError, WriteError
-from democlass.files import replace_file
-
-Identity = tuple[int, int]
-"""Device and inode of a file."""
+from democlass.files import TEMPORARY_SUFFIX, Identity, file_identity, replace_file
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def check_inputs_kept(outputs: Sequence[OutputFile], inputs: Iterable[tuple[str,
     """Raise OutputError if an output would replace an input, by any name. Each input comes with a description."""
     replaced = {identity: output for output in outputs for identity in _identities(output)}
     for description, path in inputs if replaced else ():
-        if (output := replaced.get(_identity(path) or (-1, -1))) is not None:
+        if (output := replaced.get(file_identity(path) or (-1, -1))) is not None:
             raise OutputError(f"{output.option} {output.path} would replace {path}, {description}: choose another name")
 
 
@@ -139,18 +136,10 @@ def _check_creatable(file: Path, description: str) -> None:
 
 
 def _temporary(file: Path) -> Path:
-    return file.with_name(f"{file.name}.new")
+    return file.with_name(file.name + TEMPORARY_SUFFIX)
 
 
 def _identities(output: OutputFile) -> Iterator[Identity]:
     for file in output.replaced:
-        if (identity := _identity(file)) is not None:
+        if (identity := file_identity(file)) is not None:
             yield identity
-
-
-def _identity(path: str | os.PathLike[str]) -> Identity | None:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a NUL character
-        return None
-    return status.st_dev, status.st_ino

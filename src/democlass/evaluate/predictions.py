@@ -26,6 +26,8 @@ _SUM_TOLERANCE = 0.01
 _LABEL_TOLERANCE = 0.002
 """How much less probable than the most probable label the label of a row may be, in such files."""
 
+_BYTE_ORDER_MARK = "\ufeff"
+
 _MAX_ERROR_LENGTH, _MAX_NAME_LENGTH = 200, 60
 """Characters that a message repeats, of an error and of a name."""
 
@@ -77,6 +79,8 @@ def _read_columns(format_: Format, stream: BinaryIO) -> Sequence[str]:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
         names = next(csv.reader(text, strict=True), [])
         text.detach()
+        if names and names[0].startswith(_BYTE_ORDER_MARK):
+            raise ValueError("a byte order mark, which spreadsheets write: save it as CSV in UTF-8 without that mark")
     elif format_.name == "parquet":
         from pyarrow.parquet import read_schema
 

@@ -84,7 +84,7 @@ def read(source: Source, *, ignore_exif: bool = False, max_pixels: int = MAX_PIX
         raise TypeError(f"an image must be a path, bytes, a PIL image or an array, not {type(source).__name__}")
     with _as_image_errors():
         if isinstance(source, Image.Image):
-            _check_size(*source.size, max_pixels)
+            _check_size(*source.size, max_pixels, "max_pixels=")
             return _to_rgb(source, source, ignore_exif)
         if isinstance(source, np.ndarray):
             return _from_array(source, max_pixels)
@@ -182,17 +182,18 @@ def _orientation(header: Image.Image) -> Image.Transpose | None:
 def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise ImageError("not an image", f"an array must be uint8 H x W x 3, this is {array.dtype} {array.shape}")
-    _check_size(array.shape[1], array.shape[0], max_pixels)
+    _check_size(array.shape[1], array.shape[0], max_pixels, "max_pixels=")
     return Image.fromarray(array)
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
+def _check_size(width: int, height: int, max_pixels: int, option: str = "--max-pixels ") -> None:
+    """Raise ImageError if a size is impossible or too large. `option` is how the caller can raise the limit."""
     if width < 1 or height < 1:
         raise ImageError("damaged image", f"its size is {width}x{height}")
     if width * height > max_pixels:
         raise ImageError(
             "too many pixels",
-            f"{width}x{height} is over {max_pixels}; --max-pixels {width * height} reads it",
+            f"{width}x{height} is over {max_pixels}; {option}{width * height} reads it",
         )
 
 

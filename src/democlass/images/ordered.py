@@ -46,6 +46,17 @@ def ordered(
             raise
 
 
+def until_failure(items: Iterable[Item], failures: list[Exception]) -> Generator[Item, None, None]:
+    """Yield the items. If reading them raises an exception, append it to `failures` and end.
+
+    So that what was read before it can be processed first. Interruptions, which are no `Exception`, are raised at once.
+    """
+    try:
+        yield from items
+    except Exception as error:
+        failures.append(error)
+
+
 def _results(pending: Iterable[Future[Result]]) -> Iterator[Result]:
     """Yield the results that are there; not those of work that failed, which is raised when its turn comes."""
     for future in pending:

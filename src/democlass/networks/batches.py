@@ -39,8 +39,10 @@ def predict(networks: Networks, chunk: Sequence[Loaded], min_confidence: float, 
     """Return a prediction for each item of a chunk, in order: the outcomes of its faces, or its error.
 
     The faces of all items go through the networks together, in batches of at most `networks.batch_size`. `padded` is
-    explained at `Networks.predict`.
+    explained at `Networks.predict`. Raises TypeError if the chunk has anything else.
     """
+    if not all(isinstance(each, tuple) and len(each) == 2 for each in chunk):
+        raise TypeError("predict takes decoded images, as pairs of an Item and its faces: see classify for others")
     crops = [crop for _, faces in chunk if not isinstance(faces, ImageError) for crop in faces]
     pixels = [crop.pixels for crop in crops if crop.pixels is not None]
     outcomes = iter(_predict_faces(networks, pixels, min_confidence, padded))

@@ -73,6 +73,11 @@ def parse_torch(content: bytes) -> Any:
                 "contains Python objects, which are never unpickled: save it again with "
                 "torch.save({'model_state_dict': network.state_dict()}, FILE)"
             ) from None
+        if "Unsupported operand" in str(error) and content.startswith(_ZIP_SIGNATURE):
+            raise FormatError(
+                "has values beside its weights that are never unpickled, for example integers of more than 255 bytes: "
+                "save it again with torch.save({'model_state_dict': network.state_dict()}, FILE)"
+            ) from None
         raise FormatError(NOT_A_CHECKPOINT) from None
     except Exception:  # a hostile file can cause any exception
         raise FormatError(NOT_A_CHECKPOINT) from None

@@ -222,7 +222,7 @@ class FileSink:
             return True
         raise OutputError(
             f"{self._log.path} has lost the rows of the unfinished run, and {self.path} may or may not have them: "
-            f"move {self.path} away and --resume to begin again, or --overwrite it"
+            f"move {self.path} away, then --resume starts again, or --overwrite replaces it"
         )
 
     def _identity(self) -> list[int] | None:

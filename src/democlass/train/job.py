@@ -49,7 +49,7 @@ class TrainJob:
         return TrainPaths.resolve(self.out)
 
     def check(self) -> None:
-        """Check options and output files. Reads neither labels nor images.
+        """Check options and output files. Reads no image.
 
         Raises UsageError if options contradict each other, OutputError if a file can't or must not be written.
         """
@@ -59,6 +59,7 @@ class TrainJob:
             raise UsageError("--feature-weight needs a teacher: give --teacher too")
         inputs = named_inputs(self.labels.file, self.validation.file, self.teacher, self.init)
         self.paths.check(inputs, resume=self.resume, overwrite=self.overwrite)
+        self.paths.check_images(example.path for example in (*self.labels.examples, *self.validation.examples))
 
     def fingerprint(self, teacher_sha256: str | None) -> dict[str, Any]:
         """Return all that must be the same when the training is resumed."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from democlass.errors import OutputError
-from democlass.files import is_same_file
+from democlass.files import TEMPORARY_SUFFIX, file_identity, is_same_file
 from democlass.output.locks import open_locked
 from democlass.output.single import refuse_odd_place
 
@@ -64,11 +64,18 @@ class TrainPaths:
             if resume:
                 if not self.state.exists():
                     raise OutputError(f"nothing to resume: {self.state} does not exist")
-            elif not overwrite and (existing := next(filter(os.path.lexists, self._kept_files()), None)):
+            elif not overwrite and (existing := next(filter(os.path.lexists, self._unasked_files()), None)):
                 raise OutputError(f"{existing} exists: use --resume to continue or --overwrite to start again")
         for path in self._all_files() if _is_writing_process() else ():
             with _as_output_error(path):
                 _check_writable(path)
+
+    def check_images(self, images: Iterable[str]) -> None:
+        """Raise OutputError if the training would replace one of these images."""
+        replaced = {identity: file for file in self._replaced_files() if (identity := file_identity(file)) is not None}
+        for image in images if replaced else ():
+            if (file := replaced.get(file_identity(image) or (-1, -1))) is not None:
+                raise OutputError(f"--out {self.out.name} would replace {file}, which is an image: use another --out")
 
     @contextmanager
     def lock(self, warn: Callable[[str], None]) -> Iterator[None]:
@@ -107,12 +114,20 @@ class TrainPaths:
     def _kept_files(self) -> tuple[Path, ...]:
         return self.out, self.state, self.skipped
 
+    def _unasked_files(self) -> tuple[Path, ...]:
+        """The files that are only replaced if the user asks for it: also the temporary ones, which may be others'."""
+        return *self._kept_files(), *map(_temporary, (*self._kept_files(), self.teacher_outputs))
+
+    def _replaced_files(self) -> tuple[Path, ...]:
+        """Everything that a training writes, with the temporary files."""
+        return *self._all_files(), *map(_temporary, self._all_files())
+
     def _all_files(self) -> tuple[Path, ...]:
         return *self._kept_files(), self.teacher_outputs, self.lock_file
 
     def _refuse_inputs(self, inputs: Mapping[str, Path | None]) -> None:
         for name, file in inputs.items():
-            for path in self._all_files():
+            for path in self._replaced_files():
                 if file is not None and is_same_file(file, path):
                     raise OutputError(
                         f"--out {self.out.name} would replace {path}, which is the file of {name}: use another --out"
@@ -138,9 +153,13 @@ def _is_writing_process() -> bool:
     return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + TEMPORARY_SUFFIX)
+
+
 def _check_writable(path: Path) -> None:
     """Raise OSError or OutputError if a file can't be written or replaced. Changes nothing."""
-    new = path.with_name(f"{path.name}.new")  # may exist: a killed process leaves it behind
+    new = _temporary(path)  # may exist: a killed process leaves it behind
     for file in (path, new):
         if file.exists():
             if not file.is_file():
