@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
 import subprocess
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ExifTags, Image
 
 from conftest import command, environment
 from democlass.serve.middleware import UPLOAD_PATHS
 from photos import background, group
-from serving import ServiceProcess, run_service
+from serving import ServiceProcess, face_jpeg, run_service, slow_jpeg, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -67,9 +71,85 @@ def test_errors_are_those_of_predict(service: ServiceProcess, content: bytes, st
     assert kind == "" or (response.status_code, response.json()["kind"]) == (status, kind)
 
 
+def test_hostile_files_are_refused_and_the_service_goes_on(service: ServiceProcess) -> None:
+    hostile = {
+        "bomb": _png_header(60_000, 60_000),
+        "truncated": group_jpeg()[:9000],
+        "script": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
+        "endless": slow_jpeg(),
+    }
+    with run_service(service.log.with_name("hostile"), "--workers", "1", "--decode-timeout", "2") as own:
+        kinds = {name: post(own, content).json()["kind"] for name, content in hostile.items()}
+        assert (post(own, group_jpeg()).status_code, own.pending_images()) == (200, 0)
+    assert kinds == {
+        "bomb": "too many pixels",
+        "truncated": "truncated",
+        "script": "not an image",
+        "endless": "timed out",
+    }
+
+
+def _png_header(width: int, height: int) -> bytes:
+    """Return a small PNG that says it has that many pixels."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "PNG")
+    content = bytearray(stream.getvalue())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def test_a_photo_at_every_border_and_of_extreme_shape_is_read(service: ServiceProcess) -> None:
+    photo = group([150, 150], size=(640, 300)).crop((60, 100, 560, 215))  # cuts off foreheads, chins and cheeks
+    wide = background(8000, 16)
+    for image in (photo, wide, wide.rotate(90, expand=True), Image.new("RGB", (1, 1))):
+        stream = io.BytesIO()
+        image.save(stream, "PNG")
+        response = post(service, stream.getvalue())
+        document = response.json()
+        assert (response.status_code, document["width"], document["height"]) == (200, *image.size)
+
+
+def test_the_size_and_the_places_are_of_the_upright_photo(service: ServiceProcess) -> None:
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = 6
+    photo = group([150, 180], size=(640, 300))
+    photo.transpose(Image.Transpose.ROTATE_90).save(stream, "JPEG", exif=exif, quality=95)
+    document = post(service, stream.getvalue()).json()
+    assert (document["width"], document["height"]) == photo.size
+    centres = [face["x"] + face["width"] / 2 for face in document["faces"]]
+    assert centres == pytest.approx([160, 480], abs=20)
+
+
+def test_only_classified_faces_count_as_images_of_batches(service: ServiceProcess) -> None:
+    before = service.metric("democlass_batch_images_sum")
+    statuses = [face["status"] for face in post(service, group_jpeg()).json()["faces"]]
+    assert statuses.count("ok") == service.metric("democlass_batch_images_sum") - before == 2
+
+
+def test_other_images_pass_a_photo_with_many_faces(service: ServiceProcess) -> None:
+    stream = io.BytesIO()
+    crowd = background(1300, 120)
+    for row in range(2):
+        crowd.paste(group([44] * 26, size=(1300, 60)), (0, row * 60))
+    crowd.resize((2600, 240)).save(stream, "JPEG", quality=95)
+    with run_service(service.log.with_name("crowd"), "--face-size", "1920") as own, ThreadPoolExecutor(1) as pool:
+        before = own.metric("democlass_batch_images_sum")
+        photo = pool.submit(post, own, stream.getvalue())
+        wait_until(lambda: own.metric("democlass_batch_images_sum") > before)
+        assert own.post(face_jpeg()).status_code == 200
+        started = own.metric("democlass_batch_images_sum") - before
+        faces = photo.result().json()["faces"]
+    assert len(faces) > 40
+    assert started < len(faces)  # the image did not wait for all faces
+    assert [face["face"] for face in faces] == list(range(len(faces)))
+    assert [face["x"] + face["width"] / 2 for face in faces] == sorted(face["x"] + face["width"] / 2 for face in faces)
+
+
 def test_a_form_with_several_files_or_none_is_refused(service: ServiceProcess) -> None:
     files = [("file", ("a.jpg", group_jpeg())), ("file", ("b.jpg", group_jpeg()))]
-    assert service.request("POST", "/faces", files=files).json()["kind"] == "too many files"
+    refused = service.request("POST", "/faces", files=files).json()
+    assert (refused["kind"], "one photo per request" in refused["detail"]) == ("too many files", True)
     assert service.request("POST", "/faces", files={"other": ("a.jpg", b"x")}).json()["kind"] == "no file"
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import ExifTags, Image
 
 from democlass.tasks import TASKS
-from photos import group
+from photos import background, group
 from serving import ServiceProcess, face_jpeg
 
 if TYPE_CHECKING:
@@ -75,22 +76,64 @@ def test_faces_are_chosen_with_the_keyboard(service: ServiceProcess, browser: Br
     page.wait_for_selector("#result:not([hidden])")
     assert page.inner_text("#message") == "3 faces were found. Choose one with the mouse or the arrow keys."
     page.focus("#file")
-    for _ in range(10):  # past what else can be focused
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.parentElement.id") == "photo":
-            break
     titles = []
-    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+    for key in ("Tab", "Tab", "Tab", "Home", "End", "ArrowRight", "ArrowLeft", "Enter", "Space", "Shift+Tab"):
         page.keyboard.press(key)
-        titles.append(page.inner_text("#charts h2 >> nth=0"))
-    assert titles == ["Face 0", "Face 1", "Face 2", "Face 0", "Face 2"]
-    assert page.locator("#charts section").count() == 2
-    page.keyboard.press("ArrowLeft")
+        titles.append(int(page.inner_text("#charts h2 >> nth=0").removeprefix("Face ")))
+        pressed = page.locator("#photo button").evaluate_all("all => all.map((each) => each.ariaPressed)")
+        assert pressed == [str(number == titles[-1]).lower() for number in range(3)]
+    assert titles == [0, 1, 2, 0, 2, 0, 2, 2, 2, 1]
     assert "too small to classify" in page.inner_text("#charts")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#charts section").count() == 2
     box, photo = page.locator("#photo button").nth(2).bounding_box(), page.locator("#photo img").bounding_box()
     assert box is not None and photo is not None
     centre = (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"]
     assert centre == pytest.approx(5 / 6, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("picture_format", "is_shown"),
+    [("JPEG", True), ("WEBP", False), ("TIFF", False)],  # Chromium turns no WebP, and shows no TIFF
+)
+def test_boxes_are_where_the_faces_are_in_the_upright_picture(
+    service: ServiceProcess, browser: Browser, picture_format: str, is_shown: bool
+) -> None:
+    exif, stream = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = 6
+    upright = group([150, 180], size=(640, 300))
+    upright.transpose(Image.Transpose.ROTATE_90).save(stream, picture_format, exif=exif, quality=95)
+    page = browser.new_page()
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    page.goto(service.url)
+    page.set_input_files("#file", {"name": "a", "mimeType": "image/jpeg", "buffer": stream.getvalue()})
+    page.wait_for_selector("#result:not([hidden])")
+    photo = page.locator("#photo").bounding_box()
+    boxes = [button.bounding_box() for button in page.locator("#photo button").all()]
+    assert photo is not None and len(boxes) == 2
+    assert photo["width"] / photo["height"] == pytest.approx(640 / 300, abs=0.02)
+    for box, place in zip(boxes, (1 / 4, 3 / 4), strict=True):
+        assert box is not None
+        assert (box["x"] + box["width"] / 2 - photo["x"]) / photo["width"] == pytest.approx(place, abs=0.03)
+    assert page.locator("#preview").is_visible() == is_shown
+    assert ("can't show the picture" in page.inner_text("#message")) != is_shown
+
+
+def test_pictures_with_one_face_or_none_need_no_choice(service: ServiceProcess, browser: Browser) -> None:
+    stream = io.BytesIO()
+    background(640, 480).save(stream, "JPEG")
+    page = browser.new_page()
+    page.on("pageerror", lambda error: pytest.fail(str(error)))
+    page.goto(service.url)
+    page.set_input_files("#file", IMAGE)
+    page.get_by_text("1 face was found.").wait_for()
+    assert page.locator("#photo button").count() == 1
+    assert page.locator("#charts section").count() == 2
+    page.set_input_files("#file", {"name": "none.jpg", "mimeType": "image/jpeg", "buffer": stream.getvalue()})
+    page.get_by_text("No face was found.").wait_for()
+    assert page.locator("#preview").is_visible()
+    assert page.locator("#photo button").count() == 0
+    assert page.inner_text("#charts") == ""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

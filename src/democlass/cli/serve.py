@@ -24,7 +24,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 @expand
 def serve(context: typer.Context, networks: NetworkOptions, settings: ServeSettings, options: ServiceOptions) -> int:
-    """Start an HTTP service: POST /predict returns the perceived gender and perceived race of an image.
+    """Start an HTTP service: POST /predict returns the perceived gender and perceived race of a face crop.
+
+    POST /faces finds the faces in a whole photo and returns the same for each.
 
     Images are not stored; the log has only their size. For describing lawfully held collections. Not for decisions
     about one person, identification or surveillance.

@@ -27,7 +27,7 @@ _ERRORS = {
     408: "The upload took too long",
     413: "Too many bytes or files",
     415: "Not an image, or an unsupported encoding",
-    422: "No file, or an image that can't be read",
+    422: "No file, an image that can't be read, or a photo with too many faces",
     431: "Too many header fields",
     503: "Busy, starting or stopping: see Retry-After",
 }
@@ -50,7 +50,7 @@ def add_predict_routes(app: FastAPI, service: Service, dependencies: Sequence[pa
         request: Request, file: Annotated[UploadFile, File(description="An image in any format that Pillow reads.")]
     ) -> Response:
         """Classify one image and return every probability of perceived gender and perceived race."""
-        await _refuse_several(request)
+        await _refuse_several(request, "send one, or send them to /predict/batch in fields named 'files'")
         with service.reserve(1):
             images = [(None, await _read_and_close(file))]
             (prediction,) = await _cancel_on_disconnect(request, service.classify(images))
@@ -99,7 +99,7 @@ def add_predict_routes(app: FastAPI, service: Service, dependencies: Sequence[pa
 
         A photo without a face has an empty list.
         """
-        await _refuse_several(request)
+        await _refuse_several(request, "send one photo per request")
         with service.reserve(1):
             size, prediction = await _cancel_on_disconnect(request, service.classify_faces(await _read_and_close(file)))
         if prediction.error is not None:
@@ -133,10 +133,10 @@ def add_monitoring_routes(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.to_text(), media_type=CONTENT_TYPE)
 
 
-async def _refuse_several(request: Request) -> None:
+async def _refuse_several(request: Request, advice: str) -> None:
     """Raise ApiError if the form has several files in the field `file`."""
     if len(form := (await request.form()).getlist("file")) > 1:
-        detail = f"the form has {len(form)} files: send one, or send them to /predict/batch in fields named 'files'"
+        detail = f"the form has {len(form)} files: {advice}"
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "too many files", detail)
 
 

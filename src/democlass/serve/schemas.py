@@ -84,7 +84,7 @@ Classified: type[Entry] = create_model(
 )
 
 
-_EXAMPLE_PLACE = {"x": 169.74, "y": 69.21, "width": 107.96, "height": 107.96, "rotation": 3.66}
+_EXAMPLE_PLACE = {"x": 166.14, "y": 65.61, "width": 115.16, "height": 115.16, "rotation": 3.3}
 FACES_EXAMPLE: dict[str, Any] = {
     "width": 512,
     "height": 512,

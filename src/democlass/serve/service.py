@@ -18,7 +18,7 @@ from democlass.images.isolation import Cancellation, Isolated
 from democlass.images.photo import Size
 from democlass.inputs.item import Item
 from democlass.networks.batcher import Batcher
-from democlass.results import Prediction
+from democlass.results import Face, Prediction
 from democlass.serve.decoder_pool import DecoderPool
 from democlass.serve.errors import busy_error, stopping_error
 from democlass.serve.metrics import Metrics
@@ -68,9 +68,14 @@ class Service:
         networks = classifier.networks
         is_cpu = networks.device.type == "cpu"
         default_size = min(networks.batch_size, _CPU_BATCH_SIZE) if is_cpu else networks.batch_size
+        max_size = batch_size or default_size
+        # The faces of photos fill one batch of each stream. The others wait here and not in the batcher, whose queue is
+        # first come, first served: so images of /predict wait for one such batch, however many faces photos have.
+        self._max_face_batch = max_size * networks.streams
+        self._face_slots = asyncio.Semaphore(self._max_face_batch)
         self._batcher: Batcher[Loaded, Prediction] = Batcher(
             self._predict,
-            max_size=batch_size or default_size,
+            max_size=max_size,
             threads=networks.streams,
             max_wait=max_wait,
             initialize=networks.begin_stream,
@@ -101,9 +106,11 @@ class Service:
             self.pending_images -= images
 
     async def warm_up(self) -> None:
-        """Run both networks once. Only then the service is ready."""
+        """Run the networks and the face detector once. Only then the service is ready."""
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-        await asyncio.get_running_loop().run_in_executor(None, self._predict, [(_ITEM, self._classifier.reader(blank))])
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._predict, [(_ITEM, self._classifier.reader(blank))])
+        await loop.run_in_executor(None, self._find.detect, blank)
         self._is_warm = True
 
     async def classify(self, images: Sequence[tuple[str | None, bytes]]) -> list[Prediction]:
@@ -130,13 +137,19 @@ class Service:
             return (0, 0), Prediction(None, error=str(error))
         finally:
             self._last_progress = time.monotonic()
-        predictions = []
-        for crop in crops:  # one by one, so that the images of other requests get their turn
-            predictions.append(await asyncio.wrap_future(self._batcher.submit((_ITEM, [crop]))))
-            self._last_progress = time.monotonic()
+        limit = asyncio.Semaphore(self._max_face_batch)  # so that photos take turns: the slots go to who waited longest
+        predictions = await asyncio.gather(*(self._classify_face(crop, limit) for crop in crops))
         errors = [each.error for each in predictions if each.error is not None]
         faces = tuple(face for each in predictions for face in each.faces)
         return size, Prediction(None, faces, errors[0] if errors else None)
+
+    async def _classify_face(self, crop: FaceCrop, limit: asyncio.Semaphore) -> Prediction:
+        if crop.pixels is None:  # too small: there is nothing for the networks, and nothing to count as their work
+            return Prediction(None, (Face({}, crop.box, crop.score),))
+        async with limit, self._face_slots:
+            result = await asyncio.wrap_future(self._batcher.submit((_ITEM, [crop])))
+        self._last_progress = time.monotonic()
+        return result
 
     def _read_photo(self, content: bytes, cancellation: Cancellation) -> tuple[Size, list[FaceCrop]]:
         reader = self._classifier.reader
