@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,10 @@ def _face_number(row: Mapping[str, Any]) -> int | None:
     value = row.get("face")
     if value is None or value == "" or value != value:
         return None
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
     if not number.is_integer() or number < 0:
         raise ValueError(f"{value!r} is not the number of a face")
     return int(number)

@@ -62,14 +62,15 @@ def summarise(
     """
     has_detection = whole.has_detection
     rate = tally.rows / seconds if seconds else 0.0
-    console.write_line(f"classified  {tally.classified:,} images in {_duration(seconds)}, {rate:.1f} images/s")
+    console.write_line(f"classified  {_images(tally.classified)} in {_duration(seconds)}, {rate:.1f} images/s")
     if has_detection:
         _list_faces(tally)
     _list("unreadable", tally.unreadable)
     _list("skipped", skipped)
     if whole.rows != tally.rows:
         all_ = "all images" if has_detection else "all rows"
-        console.write_line(f"{all_:<11} {whole.rows:,}, of which {whole.classified:,} are classified")
+        verb = "is" if whole.classified == 1 else "are"
+        console.write_line(f"{all_:<11} {whole.rows:,}, of which {whole.classified:,} {verb} classified")
         if has_detection:
             _list_faces(whole)
         _list("unreadable", whole.unreadable)
