@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from democlass.boxes import Box
@@ -14,6 +14,7 @@ NUMBERS = st.floats(-1e6, 1e6)
 BOXES = st.builds(Box, NUMBERS, NUMBERS, st.floats(0.01, 1e6), st.floats(0.01, 1e6), st.floats(-180, 180))
 
 
+@settings(deadline=None)
 @given(BOXES)
 def test_rounding_changes_less_than_a_hundredth_of_a_pixel_and_only_once(box: Box) -> None:
     rounded = box.rounded()
@@ -21,6 +22,7 @@ def test_rounding_changes_less_than_a_hundredth_of_a_pixel_and_only_once(box: Bo
     assert rounded.rounded() == rounded
 
 
+@settings(deadline=None)
 @given(BOXES)
 def test_rounded_numbers_are_written_with_at_most_two_decimals(box: Box) -> None:
     for number in box.rounded():

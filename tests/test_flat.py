@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from democlass.flat import RowError, columns, from_rows, needs_path_bytes, to_frame, to_rows
@@ -68,6 +68,7 @@ def test_a_row_has_only_columns_of_the_table() -> None:
         assert row.keys() <= set(columns())
 
 
+@settings(deadline=None)
 @given(st.lists(photos, max_size=6) | st.lists(whole_images, max_size=6))
 def test_rows_can_be_read_back_also_of_inputs_with_one_path_next_to_each_other(predictions: list[Prediction]) -> None:
     assert list(from_rows(rows_of(*predictions))) == predictions

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from democlass.nested import from_document, to_document
 from democlass.results import Face, Outcome, Prediction
@@ -59,6 +59,7 @@ def test_probabilities_and_scores_are_rounded_unless_all_digits_are_asked_for() 
     assert (exact["detection_score"], exact["gender_probabilities"]["Male"]) == (1 / 3, 2 / 3)
 
 
+@settings(deadline=None)
 @given(whole_images | photos)
 def test_documents_can_be_read_back(prediction: Prediction) -> None:
     document = json.loads(json.dumps(to_document(prediction, decimals=None)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from democlass.output.tally import Tally
@@ -40,6 +40,7 @@ def test_with_face_detection_the_record_counts_faces_even_if_there_are_none() ->
     assert not tally(ERROR).has_detection
 
 
+@settings(deadline=None)
 @given(st.lists(photos))
 def test_every_input_has_one_status_and_every_face_is_counted(predictions: list[Prediction]) -> None:
     found = tally(*predictions)
