@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from conftest import EXAMPLES, Run, in_terminal
+from democlass.boxes import Box
 from democlass.cli.table import TableWriter
 from democlass.output.formats import WriterOptions
-from democlass.results import Outcome, Prediction
+from democlass.results import Face, Outcome, Prediction
 from democlass.tasks import TASKS
 
 pytestmark = pytest.mark.slow
@@ -37,9 +38,9 @@ def prediction(path: str, race: str, probability: float = 0.75) -> Prediction:
 
 @pytest.fixture
 def table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Table:
-    def write(width: int, *predictions: Prediction) -> str:
+    def write(width: int, *predictions: Prediction, faces: bool = False) -> str:
         monkeypatch.setenv("COLUMNS", str(width))
-        writer = TableWriter(WriterOptions())
+        writer = TableWriter(WriterOptions(faces=faces))
         for each in predictions:
             writer.write(each)
         writer.close()
@@ -77,6 +78,61 @@ def test_a_narrow_terminal_gets_one_line_per_task(table: Table) -> None:
         "b.jpg",
         f"  {REASON}",
     ]
+
+
+def face(race: str, x: float, y: float, width: float) -> Face:
+    return Face(prediction("", race).outcomes, Box(x, y, width, width, 5.0), 0.9)
+
+
+SMALL = Face({}, Box(700.25, 30.0, 24.4, 24.4), 0.5)
+GROUP = Prediction("group.jpg", (face("White", -12.4, 45.6, 187.3), face("Latino_Hispanic", 4312, 3088, 1187), SMALL))
+LANDSCAPE = Prediction("landscape.jpg")
+
+
+def test_a_wide_terminal_gets_one_line_for_each_face_below_the_path(table: Table) -> None:
+    text = table(80, GROUP, LANDSCAPE, Prediction("b.jpg", error=REASON), faces=True)
+    assert [line.rstrip() for line in text.splitlines()[3:]] == [
+        "group.jpg",
+        "  face 0 at -12, 46, 187 px       Female      75.0%    White             75.0%",
+        "  face 1 at 4312, 3088, 1187 px   Female      75.0%    Latino_Hispanic   75.0%",
+        "  face 2 at 700, 30, 24 px        too small (24 px)",
+        "landscape.jpg                     no face found",
+        "b.jpg                             no such file: it is not there, or no longer",
+    ]
+
+
+def test_a_narrow_terminal_gets_the_place_of_each_face_and_one_line_per_task(table: Table) -> None:
+    text = table(60, GROUP, LANDSCAPE, faces=True)
+    assert [line.rstrip() for line in text.splitlines()] == [
+        "group.jpg",
+        "  face 0 at -12, 46, 187 px",
+        "    perceived gender  Female            75.0%  ██████",
+        "    perceived race    White             75.0%  ██████",
+        "  face 1 at 4312, 3088, 1187 px",
+        "    perceived gender  Female            75.0%  ██████",
+        "    perceived race    Latino_Hispanic   75.0%  ██████",
+        "  face 2 at 700, 30, 24 px",
+        "    too small (24 px)",
+        "landscape.jpg",
+        "  no face found",
+    ]
+
+
+@pytest.mark.parametrize("width", [45, 50, 60, 67, 68, 79, 80, 84, 100, 120, 200])
+def test_rows_of_faces_fit_any_width(width: int, table: Table) -> None:
+    text = table(width, GROUP, LANDSCAPE, faces=True)
+    assert max(map(len, text.splitlines())) <= width
+    assert len(re.findall(r" Female +75\.0%", text)) == 2 and " Latino_Hispanic   75.0%" in text
+    for whole in ("face 1 at 4312, 3088, 1187 px", "too small (24 px)", "no face found"):
+        assert whole in text
+    assert text.count("group.jpg") == 1
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_the_path_above_faces_is_escaped_and_never_cut(width: int, table: Table) -> None:
+    path = "\x1b[2J[bold]" + "long" * 30 + ".jpg"
+    lines = table(width, Prediction(path, GROUP.faces), faces=True).splitlines()
+    assert path.replace("\x1b", "\\x1b") in lines
 
 
 @pytest.mark.parametrize(

@@ -217,9 +217,9 @@ def test_a_face_without_a_width_is_refused(width: str, tmp_path: Path) -> None:
         evaluate(one_label(tmp_path), file)
 
 
-def test_messages_name_the_first_row_of_the_damaged_image(tmp_path: Path) -> None:
+def test_messages_name_the_row_of_the_damaged_face(tmp_path: Path) -> None:
     images = [Prediction("a.jpg", (face(0.2), face(0.3))), Prediction("b.jpg"), Prediction("c.jpg", (face(0.25),) * 3)]
-    for name, place in (("r.csv", "image that begins in row 4"), ("r.jsonl", ": row 3")):
+    for name, place in (("r.csv", ": row 6"), ("r.jsonl", ": row 3")):
         file = face_results(tmp_path, images, name)
         head, _, tail = file.read_text().rpartition("0.25")
         file.write_text(f"{head}7{tail}")
@@ -232,7 +232,5 @@ def test_faces_in_disorder_are_refused(number: str, tmp_path: Path) -> None:
     file = face_results(tmp_path, [Prediction("a.jpg", (face(0.2), face(0.3)))])
     second = file.read_text().splitlines()[2]
     file.write_text(file.read_text().replace(second, second.replace("a.jpg,1,", f"a.jpg,{number},")))
-    with pytest.raises(
-        UsageError, match=r"r.csv is damaged or does not contain results: image that begins in row [12]: "
-    ):
+    with pytest.raises(UsageError, match=r"r.csv is damaged or does not contain results: row 2: .*face"):
         evaluate(one_label(tmp_path), file)

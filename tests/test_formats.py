@@ -18,16 +18,10 @@ from democlass.errors import MissingExtraError, UsageError
 from democlass.flat import columns
 from democlass.output.formats import FORMATS, WriterOptions, format_of, require
 from democlass.results import Outcome, Prediction
+from predicting import ERROR, GENDER, GROUP, NAMES, NO_FACE, ONLY_SMALL, OUTCOMES, PHOTOS, RACE, photos
+from predicting import WHOLE as OK
 
-GENDER = Outcome("Female", {"Female": 0.92, "Male": 0.08})
-RACE = Outcome(
-    "Indian",
-    {"Asian": 0.15, "Black": 0.05, "Indian": 0.7, "Latino_Hispanic": 0.05, "Middle_Eastern": 0.03, "White": 0.02},
-)
-OUTCOMES = {"gender": GENDER, "race": RACE}
-OK, ERROR = Prediction.of_image("a.jpg", OUTCOMES), Prediction("b.jpg", error="truncated: copy it again")
-
-NAMES = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
+FACES = WriterOptions(faces=True)
 
 
 def write(format_name: str, predictions: list[Prediction], options: WriterOptions = WriterOptions()) -> bytes:
@@ -113,6 +107,92 @@ def test_every_name_is_read_back_unchanged(format_name: str, names: list[str]) -
 @given(name=NAMES)
 def test_text_is_valid_utf_8(format_name: str, name: str) -> None:
     write(format_name, [Prediction.of_image(name, OUTCOMES)], WriterOptions(path_bytes=True)).decode()
+
+
+def read(format_name: str, content: bytes) -> list[Prediction]:
+    return list(FORMATS[format_name].read(io.BytesIO(content), WriterOptions().tasks))
+
+
+def test_csv_has_a_row_for_each_face_with_short_numbers() -> None:
+    header, left, small, right, only_small, no_face, error = write("csv", list(PHOTOS), FACES).decode().splitlines()
+    assert header == ",".join(columns(faces=True))
+    assert left.startswith("group.jpg,0,-1.0,2.5,30.0,40.0,5.0,0.750000,ok,,Female,0.920000,Indian,")
+    assert small == "group.jpg,1,90.25,8.0,20.0,20.0,0.0,0.375000,too_small" + "," * 13
+    assert right.startswith("group.jpg,2,50.0,2.0,31.0,41.0,0.0,0.500000,ok,,Female")
+    assert only_small == "small.jpg,0,90.25,8.0,20.0,20.0,0.0,0.375000,too_small" + "," * 13
+    assert no_face == "landscape.jpg,,,,,,,,no_face" + "," * 13
+    assert error == "b.jpg,,,,,,,,error,truncated: copy it again" + "," * 12
+
+
+def test_json_has_a_list_of_faces() -> None:
+    group, small, no_face, error = json.loads(write("json", list(PHOTOS), FACES))
+    assert [face["status"] for face in group["faces"]] == ["ok", "too_small", "ok"]
+    assert (group["faces"][0]["x"], group["faces"][0]["detection_score"]) == (-1.0, 0.75)
+    assert (small["status"], len(small["faces"])) == ("too_small", 1)
+    assert no_face == {"path": "landscape.jpg", "status": "no_face", "faces": []}
+    assert error == {"path": "b.jpg", "status": "error", "error": "truncated: copy it again"}
+
+
+def test_parquet_has_typed_columns_of_faces() -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(io.BytesIO(write("parquet", list(PHOTOS), FACES)))
+    assert table.column_names == columns(faces=True)
+    kinds = [str(kind) for kind in table.schema.types]
+    assert kinds == ["string", "int32", *["double"] * 5, "float", *["string"] * 3, "float", "string", *["float"] * 9]
+    assert table["face"].to_pylist() == [0, 1, 2, 0, None, None]
+    assert table["x"].to_pylist() == [-1.0, 90.25, 50.0, 90.25, None, None]
+
+
+@pytest.mark.parametrize("empty", [[NO_FACE], [ERROR, ERROR], [NO_FACE, ONLY_SMALL]])
+def test_parquet_columns_without_a_value_keep_their_types(empty: list[Prediction]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    content = write("parquet", empty, FACES)
+    expected = parquet.read_schema(io.BytesIO(write("parquet", list(PHOTOS), FACES)))
+    assert parquet.read_schema(io.BytesIO(content)).equals(expected)
+    assert read("parquet", content) == empty
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@settings(max_examples=60, deadline=None)
+@given(predictions=st.lists(photos, max_size=6))
+def test_every_face_is_read_back_unchanged_also_next_to_inputs_with_the_same_path(
+    format_name: str, predictions: list[Prediction]
+) -> None:
+    content = write(format_name, predictions, WriterOptions(faces=True, path_bytes=True))
+    assert read(format_name, content) == predictions
+    if FORMATS[format_name].text:
+        assert write(format_name, read(format_name, content), WriterOptions(faces=True, path_bytes=True)) == content
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("twice", [*PHOTOS, OK], ids=lambda each: str(each.path))
+def test_an_input_named_twice_is_read_back_as_two(format_name: str, twice: Prediction) -> None:
+    once = read(format_name, write(format_name, [twice], FACES))
+    assert len(once) == 1 and once[0].path == twice.path
+    assert read(format_name, write(format_name, [twice, twice], FACES)) == once * 2
+
+
+def test_faces_of_one_image_may_be_in_two_row_groups_of_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("democlass.output.formats._ROWS_AT_ONCE", 2)
+    assert (
+        read("parquet", write("parquet", [GROUP] * 5, FACES)) == read("parquet", write("parquet", [GROUP], FACES)) * 5
+    )
+
+
+@pytest.mark.parametrize("format_name", [name for name, known in FORMATS.items() if known.text])
+def test_the_rows_of_an_image_are_written_in_one_call(format_name: str) -> None:
+    calls = list[bytes]()
+
+    class Stream(io.BytesIO):
+        def write(self, content: object) -> int:
+            calls.append(bytes(content))  # type: ignore[call-overload]
+            return len(calls[-1])
+
+    writer = FORMATS[format_name].writer(Stream(), FACES)
+    before = len(calls)
+    writer.write(GROUP)
+    assert len(calls) == before + 1
 
 
 def test_path_bytes_is_written_only_for_names_that_are_not_utf_8() -> None:

@@ -18,6 +18,7 @@ from democlass.cli.steps import StepProgress
 from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS, UNCERTAIN, Task
+from predicting import ERROR, GROUP, NO_FACE, ONLY_SMALL, PHOTOS
 
 GENDERS, RACES = TASKS[0].labels, TASKS[1].labels
 
@@ -105,6 +106,39 @@ def test_a_summary_counts_the_labels_of_all_rows(capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().err
     assert re.search(r"^total +1 +1 +2$", text, re.MULTILINE)
     assert text.endswith("rows        r.csv\nrecord      r.csv.run.json\nerrors      failed.csv\n")
+
+
+def counted(*predictions: Prediction) -> Tally:
+    result = Tally(has_detection=True)
+    for prediction in predictions:
+        result.add(prediction)
+    return result
+
+
+def test_a_summary_after_face_detection_counts_images_and_faces(capsys: pytest.CaptureFixture[str]) -> None:
+    found = counted(*PHOTOS, NO_FACE)
+    summarise(found, found, Counter(), 2.0, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:5] == [
+        "classified  1 image in 2.0 s, 2.5 images/s",
+        "faces       2, and 2 smaller than --min-face",
+        "no face     in 2 images",
+        "too small   all faces of 1 image",
+        "unreadable  1: 1 truncated",
+    ]
+    assert lines[6] == "labels of 2 classified faces:"
+    assert lines[-2].split() == ["total", "2", "0", "2"]
+
+
+def test_a_summary_of_a_resumed_run_counts_all_images_and_faces(capsys: pytest.CaptureFixture[str]) -> None:
+    summarise(counted(ERROR), counted(ERROR, GROUP, ONLY_SMALL), Counter(), 1.0, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["classified  0 images in 1.0 s, 1.0 images/s", "faces       0"]
+    assert lines[3:6] == [
+        "all images  3, of which 1 is classified",
+        "faces       2, and 2 smaller than --min-face",
+        "too small   all faces of 1 image",
+    ]
 
 
 def test_a_summary_without_classified_images_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,4 +27,4 @@ class Box(NamedTuple):
 
     def rounded(self) -> Box:
         """Return the box with the digits that are written in rows."""
-        return Box(*(round(value, BOX_DECIMALS) for value in self))
+        return Box(*(round(value, BOX_DECIMALS) + 0.0 for value in self))  # + 0.0: no -0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,14 @@ BOX_COLUMNS = ("x", "y", "width", "height", "rotation")
 
 SCORE_COLUMN = "detection_score"
 _FACE_COLUMNS = ("face", *BOX_COLUMNS, SCORE_COLUMN)
+
+
+class RowError(ValueError):
+    """A row that is not one of a prediction. `number` is its position, from 1, and `__cause__` the reason."""
+
+    def __init__(self, number: int, reason: Exception) -> None:
+        super().__init__(f"row {number}: {reason}")
+        self.number = number
 
 
 def columns(tasks: Sequence[Task] = TASKS, *, faces: bool = False, path_bytes: bool = False) -> list[str]:
@@ -45,25 +54,30 @@ def to_rows(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]], tasks: Sequence[Task] = TASKS) -> Iterator[Prediction]:
-    """Yield the predictions of flat rows, with the digits that were written. The rows of an input follow each other.
+    """Yield the predictions of flat rows, with the digits that were written.
 
-    Raises KeyError, TypeError or ValueError if a row is not one that `to_rows` returns.
+    The rows of an input follow each other, and face 0 begins the next input, also one with the same path. Raises
+    RowError if a row is not one that `to_rows` returns, or `rows` raises; OSError of `rows` is passed on.
     """
-    path, faces = "", list[Face]()
-    for row in rows:
-        number = _face_number(row)
-        if number and number == len(faces) and decode_name(row["path"], row.get("path_bytes") or None) == path:
-            faces.append(_face(row, tasks))
-            continue
-        if faces:
-            yield Prediction(path, tuple(faces))
-        path, faces = decode_name(row["path"], row.get("path_bytes") or None), []
-        if number is None:
-            yield _single(path, row, tasks)
-        elif number == 0:
-            faces.append(_face(row, tasks))
-        else:
-            raise ValueError(f"face {number} does not follow face {number - 1} of the same image")
+    path, faces, count = "", list[Face](), 0
+    try:
+        for row in rows:
+            name, number = decode_name(row["path"], row.get("path_bytes") or None), _face_number(row)
+            if number is None or number == 0:
+                if faces:
+                    yield Prediction(path, tuple(faces))
+                path, faces = name, []
+            elif number != len(faces) or name != path:
+                raise ValueError(f"face {number} is not in its place: keep all rows of an image together, from face 0")
+            if number is None:
+                yield _without_box(path, row, tasks)
+            else:
+                faces.append(_face(row, tasks))
+            count += 1
+    except OSError:
+        raise
+    except Exception as error:  # csv and pyarrow raise exceptions of their own
+        raise RowError(count + 1, error) from error
     if faces:
         yield Prediction(path, tuple(faces))
 
@@ -71,6 +85,7 @@ def from_rows(rows: Iterable[Mapping[str, Any]], tasks: Sequence[Task] = TASKS) 
 def to_frame(predictions: Iterable[Prediction], tasks: Sequence[Task] = TASKS) -> pd.DataFrame:
     """Return a pandas DataFrame of flat rows, one for each face, with the columns of `columns`.
 
+    The column `face` has pandas' type Int64, so that it has integers although it is empty for images without a face.
     Raises TypeError if `predictions` are something else.
     """
     import pandas as pd
@@ -78,7 +93,8 @@ def to_frame(predictions: Iterable[Prediction], tasks: Sequence[Task] = TASKS) -
     rows = [row for prediction in predictions for row in to_rows(_checked(prediction))]
     has_faces = any("face" in row or row["status"] == NO_FACE for row in rows)
     has_path_bytes = any("path_bytes" in row for row in rows)
-    return pd.DataFrame(rows, columns=columns(tasks, faces=has_faces, path_bytes=has_path_bytes))
+    frame = pd.DataFrame(rows, columns=columns(tasks, faces=has_faces, path_bytes=has_path_bytes))
+    return frame.astype({"face": "Int64"}) if has_faces else frame
 
 
 def _checked(prediction: Prediction) -> Prediction:
@@ -105,29 +121,48 @@ def _face_row(face: Face, number: int) -> dict[str, Any]:
 
 
 def _face_number(row: Mapping[str, Any]) -> int | None:
+    """Return the number of a face, or None. Programs that know no empty integers write it as 1.0 and NaN."""
     value = row.get("face")
-    return None if value is None or value == "" else int(value)
+    if value is None or value == "" or value != value:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not number.is_integer() or number < 0:
+        raise ValueError(f"{value!r} is not the number of a face")
+    return int(number)
 
 
-def _single(path: str, row: Mapping[str, Any], tasks: Sequence[Task]) -> Prediction:
+def _without_box(path: str, row: Mapping[str, Any], tasks: Sequence[Task]) -> Prediction:
     """Return the prediction of a row that is an error, an image without a face, or a whole image."""
-    if row["status"] == ERROR:
+    status = row["status"]
+    if status == ERROR:
         return Prediction(path, error=str(row["error"]))
-    if row["status"] == NO_FACE:
+    if status == NO_FACE:
         return Prediction(path)
-    return Prediction(path, (_face(row, tasks),))
+    if status != OK:
+        raise ValueError(f"a status of {status!r} in a row without a face")
+    return Prediction.of_image(path, _outcomes(row, tasks))
 
 
 def _face(row: Mapping[str, Any], tasks: Sequence[Task]) -> Face:
+    """Return the face of a row that has one."""
     if row["status"] not in (OK, TOO_SMALL):
-        raise ValueError(f"a status of {row['status']!r}")
-    box = score = None
-    if _face_number(row) is not None:
-        box, score = Box(*(float(row[name]) for name in BOX_COLUMNS)), float(row[SCORE_COLUMN])
-    if row["status"] == TOO_SMALL:
-        return Face({}, box, score)
+        raise ValueError(f"a status of {row['status']!r} in the row of a face")
+    box, score = Box(*(_measure(row, name) for name in BOX_COLUMNS)), _measure(row, SCORE_COLUMN)
+    return Face(_outcomes(row, tasks) if row["status"] == OK else {}, box, score)
+
+
+def _measure(row: Mapping[str, Any], name: str) -> float:
+    if row[name] is None or row[name] == "":
+        raise ValueError(f"{name} is missing")
+    return float(row[name])
+
+
+def _outcomes(row: Mapping[str, Any], tasks: Sequence[Task]) -> dict[str, Outcome]:
     outcomes = {}
     for task in tasks:
         probabilities = {label: float(row[f"{task.name}_{label}"]) for label in task.labels}
         outcomes[task.name] = Outcome.written(probabilities, row.get(task.name))
-    return Face(outcomes, box, score)
+    return outcomes

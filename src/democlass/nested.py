@@ -7,10 +7,9 @@ from typing import Any
 
 from democlass.boxes import Box
 from democlass.names import decode_name, encode_name
-from democlass.results import DECIMALS, ERROR, NO_FACE, OK, TOO_SMALL, Face, Outcome, Prediction
+from democlass.results import DECIMALS, ERROR, OK, TOO_SMALL, Face, Outcome, Prediction
 from democlass.tasks import TASKS, Task
 
-_STATUSES = (OK, ERROR, NO_FACE, TOO_SMALL)
 _DETECTION = ("x", "y", "width", "height", "rotation", "detection_score")
 
 
@@ -45,13 +44,15 @@ def from_document(document: Mapping[str, Any], tasks: Sequence[Task] = TASKS) ->
     """
     path = decode_name(document["path"], document.get("path_bytes") or None)
     status = document["status"]
-    if status not in _STATUSES:
-        raise ValueError(f"a status of {status!r}")
     if status == ERROR:
         return Prediction(path, error=str(document["error"]))
-    if "faces" not in document:
-        return Prediction.of_image(path, _outcomes_from_document(document, tasks))
-    return Prediction(path, tuple(_face_from_document(face, tasks) for face in document["faces"]))
+    if "faces" in document:
+        prediction = Prediction(path, tuple(_face_from_document(face, tasks) for face in document["faces"]))
+    else:
+        prediction = Prediction.of_image(path, _outcomes_from_document(document, tasks))
+    if prediction.status != status:
+        raise ValueError(f"a status of {status!r}, although it is {prediction.status!r} by its faces")
+    return prediction
 
 
 def face_document(face: Face, number: int, *, labels: bool = True, decimals: int | None = DECIMALS) -> dict[str, Any]:

@@ -15,7 +15,7 @@ _TOTAL = "total"
 def count_table(counts: Mapping[tuple[str, ...], int], tasks: Sequence[Task] = TASKS) -> Iterator[str]:
     """Yield the lines of a table for each task after the first: its labels are the rows, the first task's the columns.
 
-    The keys of `counts` are the labels of an image, one per task. A label that its task does not list, such as
+    The keys of `counts` are the labels of a face, one per task. A label that its task does not list, such as
     `uncertain`, gets a row or column only if it occurs.
     """
     columns = _labels(0, counts, tasks)

@@ -57,20 +57,26 @@ def summarise(
 ) -> None:
     """Write a summary to standard error: numbers of images, reasons, rate, label counts, and output files.
 
-    `tally` counts the rows of this run. `whole` counts all rows of the output, including those of earlier runs that
+    `tally` counts the images of this run. `whole` counts all images of the output, including those of earlier runs that
     this run resumed. Label counts are of all rows.
     """
+    has_detection = whole.has_detection
     rate = tally.rows / seconds if seconds else 0.0
-    console.write_line(f"classified  {tally.classified:,} images in {_duration(seconds)}, {rate:.1f} images/s")
-    _list_faces(tally)
+    console.write_line(f"classified  {_images(tally.classified)} in {_duration(seconds)}, {rate:.1f} images/s")
+    if has_detection:
+        _list_faces(tally)
     _list("unreadable", tally.unreadable)
     _list("skipped", skipped)
     if whole.rows != tally.rows:
-        console.write_line(f"all rows    {whole.rows:,}, of which {whole.classified:,} are classified")
-        _list_faces(whole)
+        all_ = "all images" if has_detection else "all rows"
+        verb = "is" if whole.classified == 1 else "are"
+        console.write_line(f"{all_:<11} {whole.rows:,}, of which {whole.classified:,} {verb} classified")
+        if has_detection:
+            _list_faces(whole)
         _list("unreadable", whole.unreadable)
     if whole.classified:
-        for line in ("", *count_table(whole.labels), ""):
+        heading = [_count_heading(whole)] if has_detection else []
+        for line in ("", *heading, *count_table(whole.labels), ""):
             console.write_line(line)
     if out is not None:
         console.write_line(f"rows        {out}")
@@ -81,14 +87,16 @@ def summarise(
 
 def _list_faces(tally: Tally) -> None:
     """Write what face detection found."""
-    if not tally.has_detection:
-        return
     small = f", and {tally.small_faces:,} smaller than --min-face" if tally.small_faces else ""
     console.write_line(f"faces       {tally.faces:,}{small}")
     if tally.without_face:
         console.write_line(f"no face     in {_images(tally.without_face)}")
     if tally.only_small_faces:
         console.write_line(f"too small   all faces of {_images(tally.only_small_faces)}")
+
+
+def _count_heading(tally: Tally) -> str:
+    return "labels of 1 classified face:" if tally.faces == 1 else f"labels of {tally.faces:,} classified faces:"
 
 
 def _images(count: int) -> str:

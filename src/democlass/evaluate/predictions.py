@@ -15,9 +15,10 @@ from typing import BinaryIO
 
 from democlass.errors import DemoclassError, UsageError
 from democlass.evaluate.run_records import read_record
+from democlass.flat import RowError
 from democlass.nested import from_document
 from democlass.output.formats import FORMATS, Format, format_of, require
-from democlass.results import Outcome, Prediction
+from democlass.results import Face, Outcome, Prediction
 from democlass.tasks import UNCERTAIN, Task
 
 _SUM_TOLERANCE = 0.01
@@ -37,27 +38,31 @@ def read_results(file: Path, tasks: Sequence[Task]) -> Iterator[Prediction]:
 
     Raises UsageError, with the number of the row, if the file is damaged or does not contain results.
     """
-    number, place = 1, "row"
+    number = 1  # of the next row
     try:
         with file.open("rb") as stream:
             format_ = require(_find_format(file))
-            columns = _read_columns(format_, stream)
-            _check_columns(columns)
-            if "face" in columns:  # an image has a row for each face, and is read as a whole
-                place = "image that begins in row"
+            _check_columns(_read_columns(format_, stream))
             read = partial(_read_json, format_) if format_.name == "json" else format_.read
             for prediction in read(stream, tasks):
-                _check_prediction(prediction, tasks)
+                _check_path(prediction)
+                for index, face in enumerate(prediction.faces):
+                    if index and format_.flat:  # each face has a row
+                        number += 1
+                    _check_face(face, tasks)
                 yield prediction
-                number += max(1, len(prediction.faces)) if format_.flat else 1
+                number += 1
     except DemoclassError:
         raise
     except OSError as error:
         raise UsageError(f"can't read {file}: {error.strerror or _first_line(error)}") from None
     except Exception as error:  # csv, json and pyarrow raise many types for a damaged file
+        reason: BaseException = error
+        if isinstance(error, RowError) and error.__cause__ is not None:
+            number, reason = error.number, error.__cause__
         # CSV is decoded in blocks of many rows, so that the row of a wrong byte is unknown.
-        row = "" if isinstance(error, UnicodeError) else f"{place} {number:,}: "
-        raise UsageError(f"{file} is damaged or does not contain results: {row}{_describe_error(error)}") from None
+        row = "" if isinstance(reason, UnicodeError) else f"row {number:,}: "
+        raise UsageError(f"{file} is damaged or does not contain results: {row}{_describe_error(reason)}") from None
 
 
 def _find_format(file: Path) -> Format:
@@ -107,17 +112,20 @@ def _read_json(format_: Format, stream: BinaryIO, tasks: Sequence[Task]) -> Iter
         yield from format_.read(stream, tasks)
 
 
-def _check_prediction(prediction: Prediction, tasks: Sequence[Task]) -> None:
-    """Raise ValueError if the path is not text, a face has no width, or probabilities are impossible."""
+def _check_path(prediction: Prediction) -> None:
+    """Raise ValueError if the path is not a file name."""
     if not isinstance(prediction.path, str | None):
         raise ValueError("the path is not text")
     if "\0" in (prediction.path or ""):
         raise ValueError("the path has a NUL character, which no file name has")
-    for face in prediction.faces:
-        if face.box is not None and not 0 < face.box.width < math.inf:  # NaN too
-            raise ValueError(f"a face is {face.box.width:g} pixels wide: use a number above 0")
-        if face.outcomes:
-            _check_outcomes(face.outcomes, tasks)
+
+
+def _check_face(face: Face, tasks: Sequence[Task]) -> None:
+    """Raise ValueError if a face has no width, or its probabilities are impossible."""
+    if face.box is not None and not 0 < face.box.width < math.inf:  # NaN too
+        raise ValueError(f"a face is {face.box.width:g} pixels wide: use a number above 0")
+    if face.outcomes:
+        _check_outcomes(face.outcomes, tasks)
 
 
 def _check_outcomes(outcomes: Mapping[str, Outcome], tasks: Sequence[Task]) -> None:
@@ -140,12 +148,13 @@ _PYTHON_MESSAGES = (
     (re.compile(r"zip\(\) argument 2 is shorter.*"), "it has fewer cells than the header"),
     (re.compile(r"zip\(\) argument 2 is longer.*"), "it has more cells than the header"),
     (re.compile(r"Exceeds the limit .*"), "a number has too many digits"),
+    (re.compile(r"int too large to convert to float"), "a number has too many digits"),
     (re.compile(r"no header"), "the file does not begin with a header whose first column is path"),
 )
 """Messages of Python, which would not help the reader of a file, and ours."""
 
 
-def _describe_error(error: Exception) -> str:
+def _describe_error(error: BaseException) -> str:
     """Return what is wrong with a row, for an exception of the code that reads it."""
     if isinstance(error, KeyError):
         return f"it has no {error.args[0] if error.args else 'such column'}"
@@ -166,5 +175,5 @@ def _describe_error(error: Exception) -> str:
     return text
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:_MAX_ERROR_LENGTH]

@@ -22,6 +22,7 @@ RECORD_FORMAT = 2
 """The version of the record's format. Higher versions are refused. Records of 0.1.0 have no number: format 1."""
 
 _MAX_THREADS = 4096
+_DETECTOR = "detector_sha256"  # an option, if faces are searched
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class RunRecord:
         """
         import torch
 
-        detector = {} if detector_sha256 is None else {"detector_sha256": detector_sha256}
+        detector = {} if detector_sha256 is None else {_DETECTOR: detector_sha256}
         return cls(
             format=format_name,
             checkpoints={
@@ -80,6 +81,11 @@ class RunRecord:
             options=asdict(settings) | {"precision": networks.precision.value} | detector,
             runs=[RunInfo.of(torch.get_num_threads(), command, sources)],
         )
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether faces are searched in each input."""
+        return self.options.get("faces") is True
 
     @property
     def threads(self) -> int:
@@ -100,8 +106,11 @@ class RunRecord:
         differences = [
             f"{name}: {before_options.get(name)} then, {value} now"
             for name, value in new.options.items()
-            if before_options.get(name) != value
+            if before_options.get(name) != value and name != _DETECTOR
         ]
+        if self.has_faces and new.has_faces and self.options.get(_DETECTOR) != new.options.get(_DETECTOR):
+            then, now_ = (_short(each.options.get(_DETECTOR)) for each in (self, new))
+            differences.append(f"face detector's sha256: {then} then, {now_} now")
         for task, made_by in new.checkpoints.items():
             before = self.checkpoints.get(task, {})
             differences += [

@@ -176,7 +176,7 @@ class RowLog:
             row, replaces = from_document(document, self._tasks), document.get(_REPLACES)
             if not is_written(row) or not (replaces is None or (type(replaces) is int and 0 <= replaces < 2**63)):
                 raise ValueError("no row of a run")
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
             raise self._damaged(start) from None
         return replaces, row
 

@@ -136,7 +136,7 @@ class FileSink:
         try:
             self._log.sync()
             with atomic_write(self.path, suffix=EXPORT, like=self._log.status()) as stream:
-                tally = self._export(stream)
+                tally = self._export(stream, has_faces=self._record.has_faces)
             tallies = tally.as_dict() | {"skipped": dict(skipped)}
             runs = self._record.runs if self._rows.has_changed else self._record.runs[:-1] or self._record.runs
             record = replace(self._record, state=FINISHED, finished=now(), tallies=tallies, runs=runs)
@@ -232,16 +232,11 @@ class FileSink:
         status = self.path.stat()
         return [status.st_size, status.st_mtime_ns]
 
-    @property
-    def _has_faces(self) -> bool:
-        """Whether the rows have the columns of face detection."""
-        return self._record is not None and bool(self._record.options.get("faces"))
-
-    def _export(self, stream: BinaryIO) -> Tally:
+    def _export(self, stream: BinaryIO, *, has_faces: bool) -> Tally:
         """Write all rows in the output's format and return their counts."""
-        tally = Tally()
+        tally = Tally(has_detection=has_faces)
         wide = self._format.flat and self._rows.need_path_bytes
-        writer = self._format.writer(stream, WriterOptions(self._tasks, faces=self._has_faces, path_bytes=wide))
+        writer = self._format.writer(stream, WriterOptions(self._tasks, faces=has_faces, path_bytes=wide))
         for row in self._log.rows():
             writer.write(row)
             tally.add(row)

@@ -34,6 +34,7 @@ class StreamSink:
 
     def begin(self, record: RunRecord) -> None:
         """Write the start of the format. The record is not kept: a stream has no place for it."""
+        self._tally = Tally(has_detection=record.has_faces)
         self._writer = self._new_writer()
         self._stream.flush()
 
