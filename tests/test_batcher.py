@@ -133,3 +133,14 @@ def test_every_thread_is_initialized() -> None:
     )
     batcher.close()
     assert len(set(initialized)) == 3
+
+
+def test_one_of_its_threads_may_close_it() -> None:
+    batchers: list[Batcher[int, int]] = []
+
+    def close_then_copy(numbers: Sequence[int]) -> Sequence[int]:
+        batchers[0].close()
+        return numbers
+
+    batchers.append(Batcher(close_then_copy, max_size=1, threads=1, max_wait=0))
+    assert batchers[0].submit(7).result(TIMEOUT) == 7

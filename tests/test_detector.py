@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,13 +153,21 @@ def test_batches_of_several_images_change_no_digit(detector: Detector, monkeypat
     assert alone[0] == pytest.approx(detector(images[0]), abs=0.5)
 
 
-def test_the_thread_of_the_batches_ends_with_the_detector() -> None:
+def test_the_thread_of_the_batches_ends_before_the_detector_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that ran on a GPU and still lives when the interpreter ends would abort the process."""
+
+    def forward(_: CenterFace, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.5)
+        return images
+
     before = set(running_threads())
     batched = Detector.load(CPU, Precision.FLOAT32, 64, batched=True)
+    monkeypatch.setattr(CenterFace, "forward", forward)
     (thread,) = (each for each in set(running_threads()) - before if each.name == "batcher")
+    assert batched._batcher is not None
+    batched._batcher.submit(np.zeros((64, 64, 3), np.uint8))
     del batched
     gc.collect()
-    thread.join(60)
     assert not thread.is_alive()
 
 

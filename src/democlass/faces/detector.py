@@ -29,6 +29,9 @@ _BATCH_PIXELS = 16 * 640 * 640
 _MAX_WAIT = 0.002
 """Seconds that a photo waits for others to fill its batch on a GPU."""
 
+_MAX_CLOSING = 5.0
+"""Seconds that the end of a detector waits for its thread."""
+
 _CHECK_SIDE = 64
 _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.2}
 """Maximum difference of the maps of fused convolutions from the others, relative to the largest value."""
@@ -67,7 +70,8 @@ class Detector:
         if batched if batched is not None else device.type != "cpu":
             batches = _Batches(self._network, device, self._dtype, _padded(face_size))
             self._batcher = Batcher(batches.run, max_size=batches.size, threads=1, max_wait=_MAX_WAIT)
-            weakref.finalize(self, self._batcher.close, timeout=0.0)
+            # Also at the end of the process, which a thread that still uses a GPU would abort.
+            weakref.finalize(self, self._batcher.close, timeout=_MAX_CLOSING)
 
     @classmethod
     def load(

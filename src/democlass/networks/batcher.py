@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from typing import Generic, TypeVar
 
 Input = TypeVar("Input")
@@ -45,11 +45,14 @@ class Batcher(Generic[Input, Result]):
         return future
 
     def close(self, timeout: float | None = None) -> None:
-        """Process everything in the queue, then end the threads. Does not wait longer than `timeout` seconds."""
+        """Process everything in the queue, then end the threads. Does not wait longer than `timeout` seconds.
+
+        One of the threads may call this, for example when it collects garbage; it ends later.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         for _ in self._threads:
             self._queue.put(None)
-        for thread in self._threads:
+        for thread in (each for each in self._threads if each is not current_thread()):
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
