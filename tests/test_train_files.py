@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 KIBIBYTE = 2**10
 
 
-def check_paths(out: Path, inputs: dict[str, Path | None] | None = None, **write_mode: bool) -> None:
-    TrainPaths.resolve(out).check(inputs or {}, **{"resume": False, "overwrite": False, **write_mode})
+def check_paths(out: Path, inputs: list[tuple[str, Path]] | None = None, **write_mode: bool) -> None:
+    TrainPaths.resolve(out).check(inputs or [], **{"resume": False, "overwrite": False, **write_mode})
 
 
 def test_an_unwritable_out_is_refused_before_labels_are_read(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_no_input_is_replaced(tmp_path: Path, suffix: str) -> None:
     file.write_bytes(b"mine")
     (tmp_path / "link").symlink_to(file)
     with pytest.raises(OutputError, match="which is the file of --teacher"):
-        check_paths(tmp_path / "new.pth", {"--teacher": tmp_path / "link"}, overwrite=True)
-    check_paths(tmp_path / "new.pth", {"--teacher": tmp_path / "other.pth"}, overwrite=True)
+        check_paths(tmp_path / "new.pth", [("--teacher", tmp_path / "link")], overwrite=True)
+    check_paths(tmp_path / "new.pth", [("--teacher", tmp_path / "other.pth")], overwrite=True)
 
 
 @pytest.mark.parametrize("suffix", ["", ".state", ".skipped.csv", ".new", ".state.new"])

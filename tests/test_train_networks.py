@@ -11,6 +11,7 @@ import torch
 from democlass.errors import CheckpointError
 from democlass.train.averaging import make_moving_average
 from democlass.train.calibration import fit_temperature
+from democlass.train.heads import Heads
 from democlass.train.initialisation import build_network, infer_network, initialise_network
 from democlass.train.objective import Objective
 from democlass.train.recipe import Recipe, Stage
@@ -37,11 +38,11 @@ def test_init_from_a_checkpoint_keeps_all_weights_but_the_last_layer(
     weights: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     torch.save({"model_state_dict": weights}, tmp_path / "other.pth")
-    state = initialise_network(GENDER, None, str(tmp_path / "other.pth")).state_dict()
+    state = initialise_network(GENDER, 2, None, str(tmp_path / "other.pth")).state_dict()
     assert torch.equal(state["conv1.weight"], weights["conv1.weight"])
     assert state["fc.weight"].shape == (2, 512)
     with pytest.raises(CheckpointError, match="does not fit resnet34"):
-        initialise_network(GENDER, "resnet34", str(tmp_path / "other.pth"))
+        initialise_network(GENDER, 2, "resnet34", str(tmp_path / "other.pth"))
 
 
 def test_init_from_a_checkpoint_with_another_kind_of_last_layer(
@@ -49,7 +50,7 @@ def test_init_from_a_checkpoint_with_another_kind_of_last_layer(
 ) -> None:
     body = {name: value for name, value in weights.items() if not name.startswith("fc.")}
     torch.save({"model_state_dict": {**body, "fc.0.weight": torch.zeros(3, 512)}}, tmp_path / "other.pth")
-    state = initialise_network(GENDER, None, str(tmp_path / "other.pth")).state_dict()
+    state = initialise_network(GENDER, 2, None, str(tmp_path / "other.pth")).state_dict()
     assert torch.equal(state["conv1.weight"], weights["conv1.weight"]) and state["fc.weight"].shape == (2, 512)
 
 
@@ -62,7 +63,7 @@ def test_init_imagenet_uses_the_weights_of_torchvision(
     downloaded = {**weights, "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
     torch.save(downloaded, tmp_path / "checkpoints" / Path(ResNet18_Weights.DEFAULT.url).name)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    state: dict[str, Any] = initialise_network(GENDER, None, "imagenet").state_dict()
+    state: dict[str, Any] = initialise_network(GENDER, 2, None, "imagenet").state_dict()
     assert torch.equal(state["layer4.1.conv2.weight"], weights["layer4.1.conv2.weight"])
     assert state["fc.weight"].shape == (2, 512)
 
@@ -85,9 +86,9 @@ def test_a_student_learns_to_predict_the_features_of_its_teacher() -> None:
     torch.manual_seed(0)
     recipe = Recipe((Stage(32, 1, 0.1, 0.1),), feature_weight=1.0)
     teacher = TeacherOutputs(torch.zeros(8, 2), torch.rand(8, 16).half())
-    objective = Objective(recipe, torch.tensor([0.5, 0.5]), teacher, torch.device("cpu"))
+    objective = Objective(recipe, Heads((GENDER,)), torch.tensor([[0], [1]]), teacher, torch.device("cpu"))
     student = objective.wrap(NarrowResNet(2))
-    images, targets, indices = torch.randn(8, 3, 32, 32), torch.arange(8) % 2, torch.arange(8)
+    images, targets, indices = torch.randn(8, 3, 32, 32), torch.arange(8)[:, None] % 2, torch.arange(8)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.05, momentum=0.9)
     losses = []
     for _ in range(30):

@@ -19,6 +19,7 @@ from democlass.train.job import TrainJob
 from democlass.train.process_group import ProcessGroup
 from democlass.train.run import train
 from democlass.train.teacher import Teacher
+from democlass.train.teacher_outputs import load_or_compute_outputs
 from narrow_resnet import NarrowResNet
 from training import (  # noqa: F401 (one_thread is an autouse fixture)
     GENDER,
@@ -58,7 +59,7 @@ def outputs(faces: Path) -> Path:
 
 
 def job_with_teacher(faces: Path, out: str, **fields: Any) -> TrainJob:
-    return make_job(faces, out, **{"batch": 4, "teacher": faces / "teacher.pth", **fields})
+    return make_job(faces, out, **{"batch": 4, "teachers": (faces / "teacher.pth",), **fields})
 
 
 def test_with_full_teacher_weight_the_labels_have_no_influence(faces: Path, outputs: Path) -> None:
@@ -70,7 +71,7 @@ def test_with_full_teacher_weight_the_labels_have_no_influence(faces: Path, outp
     shutil.copy(outputs, faces / "opposite.pth.teacher")
     train(replace(job, labels=replace(job.labels, examples=examples), out=faces / "opposite.pth"))
     assert have_same_weights(faces / "labels.pth", faces / "opposite.pth")
-    train(job_with_teacher(faces, "without.pth", teacher=None))
+    train(job_with_teacher(faces, "without.pth", teachers=()))
     assert not have_same_weights(faces / "labels.pth", faces / "without.pth")
 
 
@@ -91,7 +92,7 @@ def test_the_teacher_runs_again_only_if_its_outputs_would_change(faces: Path, ou
     teacher = faces / "other-teacher.pth"
     shutil.copy(faces / "teacher.pth", teacher)
     shutil.copy(outputs, faces / "again.pth.teacher")
-    job = job_with_teacher(faces, "again.pth", teacher=teacher, epochs=4, overwrite=True)
+    job = job_with_teacher(faces, "again.pth", teachers=(teacher,), epochs=4, overwrite=True)
 
     def runs_teacher(changed: TrainJob) -> bool:
         messages: list[str] = []
@@ -126,8 +127,15 @@ def test_only_the_first_process_runs_the_teacher_and_writes(faces: Path) -> None
     teacher = Teacher(faces / "teacher.pth", GENDER, print)
     messages: list[str] = []
     with ImageReader(GENDER.geometry) as reader, pytest.raises(DemoclassError, match="process 1 does not find"):
-        teacher.load_or_compute_outputs(
-            job.labels.of(GENDER), torch.device("cpu"), OtherProcess(1, 2), reader, job.paths, log=messages.append
+        load_or_compute_outputs(
+            [teacher],
+            GENDER,
+            job.labels.of(GENDER),
+            torch.device("cpu"),
+            OtherProcess(1, 2),
+            reader,
+            job.paths,
+            log=messages.append,
         )
     assert not messages and not list(faces.glob("other-process.pth*"))
 
@@ -145,7 +153,7 @@ def test_the_order_of_the_teachers_labels_has_no_influence(faces: Path, outputs:
     save(faces / "swapped.pth", swapped, labels=["Male", "Female"], temperature=1.0, card={})
     shutil.copy(outputs, faces / "by-teacher.pth.teacher")
     for name in ("teacher", "swapped"):
-        train(job_with_teacher(faces, f"by-{name}.pth", epochs=1, teacher=faces / f"{name}.pth"))
+        train(job_with_teacher(faces, f"by-{name}.pth", epochs=1, teachers=(faces / f"{name}.pth",)))
     assert have_same_weights(faces / "by-teacher.pth", faces / "by-swapped.pth")
 
 
@@ -163,5 +171,5 @@ def test_teachers_that_do_not_fit_are_refused(faces: Path) -> None:
         ("missing", "can't read|no such file"),
     ):
         with pytest.raises(CheckpointError, match=reason):
-            train(job_with_teacher(faces, "refused.pth", teacher=faces / f"{name}.pth"))
+            train(job_with_teacher(faces, "refused.pth", teachers=(faces / f"{name}.pth",)))
     assert not list(faces.glob("refused.pth*"))

@@ -86,3 +86,15 @@ TASKS: tuple[Task, ...] = (
         checkpoint="best_model.pth",
     ),
 )
+
+HELPER_TASKS: tuple[Task, ...] = (
+    Task(
+        name="age",
+        title="perceived age",
+        labels=("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"),
+        geometry=Geometry.SQUASH,
+        network=_resnet50,
+        checkpoint="age.pth",
+    ),
+)
+"""Tasks that a training may learn beside one of TASKS, because that improves it. Nothing else uses them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from democlass.cli import console
 from democlass.cli.option import option
+from democlass.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from democlass.inputs.labels import LabelSet
@@ -40,12 +42,14 @@ class LabelsOptions:
         ),
     ] = None
 
-    def read(self, file: Path) -> LabelSet:
-        """Read a labels file and warn about rows that are not used. Raises UsageError."""
+    def read(self, file: Path, tasks: Sequence[Task] = TASKS) -> LabelSet:
+        """Read the labels for `tasks` from a labels file and warn about rows that are not used. Raises UsageError."""
         from democlass.inputs.label_mapping import LabelMapping
         from democlass.inputs.labels import read_labels
 
-        label_set = read_labels(file, root=self.root, mapping=LabelMapping.parse(self.mapping or []))
+        label_set = read_labels(
+            file, root=self.root, mapping=LabelMapping.parse(self.mapping or [], tasks), tasks=tasks
+        )
         for reason, count in label_set.excluded.most_common():
             console.warn(f"{file}: {count:,} rows: {reason}")
         return label_set

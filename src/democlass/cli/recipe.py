@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from democlass.cli.augmentation import AugmentationOptions
+from democlass.errors import UsageError
+from democlass.tasks import HELPER_TASKS, TASKS, Task
+
 if TYPE_CHECKING:
     from democlass.train.recipe import Recipe
 
@@ -20,7 +24,7 @@ def _option(*names: str, **settings: Any) -> Any:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The network, its initial weights, and the teacher."""
+    """The network, its initial weights, its teachers, and the tasks that it learns."""
 
     init: Annotated[
         str,
@@ -30,10 +34,11 @@ class NetworkOptions:
         ),
     ] = "imagenet"
     teacher: Annotated[
-        Path | None,
+        list[Path] | None,
         _option(
             metavar="FILE",
-            help="Checkpoint of a ResNet for the same task. Its predictions are learned in addition to the labels.",
+            help="Checkpoint of a ResNet for the same task. Its predictions are learned in addition to the labels. "
+            "Repeatable: the mean of all teachers' log probabilities is learned.",
         ),
     ] = None
     network: Annotated[
@@ -43,6 +48,27 @@ class NetworkOptions:
             help="Train resnet18, resnet34, resnet50 or resnet101 instead of the task's network, to make a teacher.",
         ),
     ] = None
+    also: Annotated[
+        list[str] | None,
+        _option(
+            metavar="TASK",
+            help="Learn another task with the same network: gender, race or age. Gender and race get a checkpoint of "
+            "their own, FILE.TASK.pth; age only helps. Repeatable.",
+        ),
+    ] = None
+
+    def also_tasks(self) -> tuple[Task, ...]:
+        """Return the tasks of --also. Raises UsageError."""
+        known = {task.name: task for task in (*TASKS, *HELPER_TASKS)}
+        for name in self.also or []:
+            if name not in known:
+                raise UsageError(f"--also {name}: it must be one of {', '.join(known)}")
+        return tuple(known[name] for name in self.also or [])
+
+    def job_fields(self) -> dict[str, Any]:
+        """Return the fields of a TrainJob that these options set."""
+        teachers = tuple(self.teacher or ())
+        return {"init": self.init, "network": self.network, "teachers": teachers, "also": self.also_tasks()}
 
 
 @dataclass(frozen=True)
@@ -84,9 +110,10 @@ class RecipeOptions:
     ] = 0.0
     seed: Annotated[int, _option(min=0, max=2**32 - 1, help="Seed of all random numbers.")] = 0
 
-    def recipe(self) -> Recipe:
+    def recipe(self, augmentation: AugmentationOptions) -> Recipe:
         """Return the recipe. Raises UsageError."""
+        from democlass.train.augmentation import Augmentation
         from democlass.train.recipe import Recipe, Stage
 
-        values = {**vars(self), "stages": tuple(Stage.parse(text) for text in self.stages.split(","))}
-        return Recipe(**values)
+        stages = tuple(Stage.parse(text) for text in self.stages.split(","))
+        return Recipe(**{**vars(self), "stages": stages}, augmentation=Augmentation(**vars(augmentation)))

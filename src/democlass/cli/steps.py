@@ -25,9 +25,9 @@ class StepProgress(Bar):
         self._first = self._first or (progress.step, time.monotonic())
         self._draw(progress.steps, done=progress.step - 1)
         self._count(lambda: self._line(progress), px=progress.size, loss=f"{progress.loss:.3f}")
-        if (metrics := progress.validation) is not None:
+        for task, metrics in (progress.validation or {}).items():
             self._write_line(
-                f"step {progress.step:,}, {progress.size} px: accuracy {metrics['accuracy']:.1%}, "
+                f"step {progress.step:,}, {progress.size} px: {task} accuracy {metrics['accuracy']:.1%}, "
                 f"macro recall {metrics['macro_recall']:.1%} on {metrics['n']:,} images"
             )
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from democlass.errors import UsageError
-from democlass.tasks import TASKS, Task, label_key
+from democlass.tasks import HELPER_TASKS, TASKS, Task, label_key
 
 PATH = "path"
 """The name of the path column in `--map`."""
 
-_USUAL_COLUMNS = {PATH: ("path", "file", "filename", "image", "img"), **{task.name: (task.name,) for task in TASKS}}
+_USUAL_COLUMNS = {
+    PATH: ("path", "file", "filename", "image", "img"),
+    **{task.name: (task.name,) for task in (*TASKS, *HELPER_TASKS)},
+}
 """Names that are tried for each column, in this order, if `--map` names none."""
 
 _LABEL_ALIASES = {"race": {"east_asian": "Asian", "southeast_asian": "Asian", "latino": "Latino_Hispanic"}}
@@ -34,16 +37,18 @@ class LabelMapping:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, arguments: Sequence[str]) -> LabelMapping:
-        """Parse `path=COLUMN`, `race=COLUMN` and `race:THEIRS=OURS`. Raises UsageError."""
+    def parse(cls, arguments: Sequence[str], tasks: Sequence[Task] = TASKS) -> LabelMapping:
+        """Parse `path=COLUMN`, `race=COLUMN` and `race:THEIRS=OURS` for some tasks. Raises UsageError."""
         columns: dict[str, str] = {}
         labels: dict[str, dict[str, str]] = {}
         for argument in arguments:
-            name, theirs, value = _split(argument)
+            name, theirs, value = _split(argument, tasks)
             if theirs is None:
                 _set_once(columns, name, value, argument)
             else:
-                _set_once(labels.setdefault(name, {}), label_key(theirs), _our_label(name, value, argument), argument)
+                _set_once(
+                    labels.setdefault(name, {}), label_key(theirs), _our_label(name, value, argument, tasks), argument
+                )
         return cls(columns, labels)
 
     def find_label(self, text: str, task: Task) -> str | None:
@@ -52,16 +57,16 @@ class LabelMapping:
         known |= _LABEL_ALIASES.get(task.name, {}) | dict(self.labels.get(task.name, {}))
         return known.get(label_key(text))
 
-    def find_columns(self, columns: Sequence[str], file: str) -> dict[str, int]:
-        """Return the index of each column to read: `path` first, then each task that has a column.
+    def find_columns(self, columns: Sequence[str], file: str, tasks: Sequence[Task] = TASKS) -> dict[str, int]:
+        """Return the index of each column to read: `path` first, then each of `tasks` that has a column.
 
         `file` names the file in messages. Raises UsageError if there is no column of paths or none of labels, if a
         mapped column is missing, or if several columns have the same name.
         """
         indices = {}
-        for name, usual in _USUAL_COLUMNS.items():
+        for name in (PATH, *(task.name for task in tasks)):
             mapped = self.columns.get(name)
-            candidates = usual if mapped is None else (mapped,)
+            candidates = _USUAL_COLUMNS[name] if mapped is None else (mapped,)
             for candidate in candidates:
                 index = _find_column(columns, candidate, file, name, is_mapped=mapped is not None)
                 if index is not None:
@@ -88,21 +93,21 @@ def shorten(text: str) -> str:
     return text if len(text) <= _MAX_NAME_LENGTH else f"{text[:half]}…{text[-half:]}"
 
 
-def _split(argument: str) -> tuple[str, str | None, str]:
+def _split(argument: str, tasks: Sequence[Task]) -> tuple[str, str | None, str]:
     """Return the parts of NAME=VALUE or NAME:THEIRS=VALUE; THEIRS is None for the first form. Raises UsageError."""
     # Names in a file may contain any character. Our labels contain no equals sign.
     is_label = ":" in argument.partition("=")[0]
     left, _, value = argument.rpartition("=") if is_label else argument.partition("=")
     name, _, theirs = left.partition(":")
-    is_known = name in _USUAL_COLUMNS and not (is_label and name == PATH)
+    is_known = name in [task.name for task in tasks] or (name == PATH and not is_label)
     if not (is_known and value and (theirs or not is_label)):
-        forms = ", ".join([f"{PATH}=COLUMN", *(f"{task.name}=COLUMN, {task.name}:THEIRS=OURS" for task in TASKS)])
+        forms = ", ".join([f"{PATH}=COLUMN", *(f"{task.name}=COLUMN, {task.name}:THEIRS=OURS" for task in tasks)])
         raise UsageError(f"--map {argument}: use one of {forms}")
     return name, theirs if is_label else None, value
 
 
-def _our_label(task_name: str, text: str, argument: str) -> str:
-    task = next(each for each in TASKS if each.name == task_name)
+def _our_label(task_name: str, text: str, argument: str, tasks: Sequence[Task]) -> str:
+    task = next(each for each in tasks if each.name == task_name)
     for label in task.labels:
         if label_key(label) == label_key(text):
             return label
@@ -139,6 +144,7 @@ def _check_found(indices: Mapping[str, int], columns: Sequence[str], file: str) 
     missing += [f"no column of labels ({', '.join(task.name for task in TASKS)})"] if lacks_labels else []
     if not missing:
         return
-    names = [name for name in _USUAL_COLUMNS if name not in indices and (name == PATH or lacks_labels)]
+    names = [name for name in (PATH, *(task.name for task in TASKS)) if name not in indices]
+    names = [name for name in names if name == PATH or lacks_labels]
     options = " ".join(f"--map {name}=COLUMN" for name in names)
     raise UsageError(f"{file} has {' and '.join(missing)}: its columns are {list_columns(columns)}; use {options}")

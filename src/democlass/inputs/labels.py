@@ -56,8 +56,10 @@ class LabelSet:
         return found
 
 
-def read_labels(file: Path, *, root: Path | None = None, mapping: LabelMapping | None = None) -> LabelSet:
-    """Read a labels file, CSV or Parquet.
+def read_labels(
+    file: Path, *, root: Path | None = None, mapping: LabelMapping | None = None, tasks: Sequence[Task] = TASKS
+) -> LabelSet:
+    """Read the labels for `tasks` from a labels file, CSV or Parquet.
 
     Paths in it are relative to `root`; by default to the file's folder. FairFace's own files need no mapping. An
     image that several rows name, with any spelling of its path, becomes one example; if its rows have different
@@ -66,9 +68,9 @@ def read_labels(file: Path, *, root: Path | None = None, mapping: LabelMapping |
     mapping = mapping or LabelMapping()
     base = str(file.parent if root is None else root)
     with open_table(file) as table:
-        indices = mapping.find_columns(table.columns, str(file))
-        tasks = [task for task in TASKS if task.name in indices]
-        builder = _ExampleBuilder("" if base == "." else base, tasks, mapping)
+        indices = mapping.find_columns(table.columns, str(file), tasks)
+        found = [task for task in tasks if task.name in indices]
+        builder = _ExampleBuilder("" if base == "." else base, found, mapping)
         for row in table.rows(list(indices.values())):
             builder.add(row)
     return LabelSet(file, builder.examples, builder.excluded, tuple(table.columns))

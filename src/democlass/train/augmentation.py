@@ -1,46 +1,71 @@
-"""Augmentation: random crops, mirror images and colour changes; a seed determines each of them."""
+"""Augmentation: random framing, colours, blur, erased rectangles and mixed images; a seed determines all of it."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
-MIN_AREA = 0.72
-"""Smallest share of the image that a crop keeps. It is high because faces are already cropped tightly."""
+from democlass.errors import UsageError
+from democlass.train.framing import frame
+from democlass.train.mixing import Mix, mix
+from democlass.train.pixel_changes import blur, erase, jitter_colours
 
-_MAX_ASPECT_CHANGE = 1.1
-_MAX_COLOUR_CHANGE = 0.2
-_GREY_PROBABILITY = 0.08
-
-
-def random_crop(pixels: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a random crop, uint8 size x size x 3, of RGB uint8 H x W x 3. Half of the crops are mirrored."""
-    height, width, _ = pixels.shape
-    area = rng.uniform(MIN_AREA, 1.0)
-    aspect = math.sqrt(rng.uniform(1 / _MAX_ASPECT_CHANGE, _MAX_ASPECT_CHANGE))
-    crop_width, crop_height = (min(1.0, math.sqrt(area) * factor) for factor in (aspect, 1 / aspect))
-    left, top = rng.uniform(0, 1 - crop_width) * width, rng.uniform(0, 1 - crop_height) * height
-    box = (left, top, left + crop_width * width, top + crop_height * height)
-    crop = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, box=box)
-    is_mirrored = rng.random() < 0.5
-    return np.asarray(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if is_mirrored else crop)
+_LIMITS = {
+    "crop": 0.9,
+    "zoom_out": 2.0,
+    "shift": 0.5,
+    "rotation": 45.0,
+    "colour": 1.0,
+    "blur": 1.0,
+    "jpeg": 1.0,
+    "erase": 1.0,
+    "mixup": 8.0,
+    "cutmix": 8.0,
+}
 
 
-def jitter_colours(batch: torch.Tensor, seed: int) -> torch.Tensor:
-    """Change brightness and contrast of normalised images at random, and make some of them grey.
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are changed at random. Every number is 0 for "off".
 
-    `batch` and the result are float32 N x 3 x H x W.
+    `crop` is the largest share of the side that a crop removes, `zoom_out` the largest share of the side that is added
+    around the image, `shift` the largest shift in sides, `rotation` the largest angle in degrees. `colour` is the
+    largest change of brightness, contrast and saturation. `blur`, `jpeg` and `erase` are the probabilities of a
+    Gaussian blur, of a lossy JPEG copy, and of an erased rectangle. `mixup` and `cutmix` are the parameter of the beta
+    distribution of the share of the second image; with both, each batch uses one of them.
     """
-    generator = torch.Generator().manual_seed(seed)
-    brightness, contrast, grey = torch.rand(3, len(batch), 1, 1, 1, generator=generator).to(batch.device)
-    images = torch.where(grey < _GREY_PROBABILITY, batch.mean(1, keepdim=True), batch)
-    mean = images.mean((1, 2, 3), keepdim=True)
-    contrast_factor = 1 + _MAX_COLOUR_CHANGE * (2 * contrast - 1)
-    # Normalised values are in standard deviations: 1 is about 0.225 of the range 0 to 1.
-    offset = _MAX_COLOUR_CHANGE * (4 * brightness - 2)
-    changed: torch.Tensor = (images - mean) * contrast_factor + mean + offset
-    return changed
+
+    crop: float = 0.15
+    zoom_out: float = 0.1
+    shift: float = 0.04
+    rotation: float = 5.0
+    colour: float = 0.2
+    blur: float = 0.1
+    jpeg: float = 0.1
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if a number is out of its range or NaN."""
+        for name, limit in _LIMITS.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:  # also true for NaN
+                raise UsageError(f"--{name.replace('_', '-')} {value}: it must be 0 to {limit:g}")
+
+
+def augment(images: torch.Tensor, size: int, settings: Augmentation, seed: int) -> tuple[torch.Tensor, Mix | None]:
+    """Augment normalised images, float32 N x 3 x H x W, on their device; return images of size x size pixels.
+
+    The second result says which images are mixed; it is None if none are. All random numbers are drawn on the CPU, so
+    that they are the same for each device.
+    """
+    random = torch.Generator().manual_seed(seed)
+    images = frame(images, size, settings, random)
+    images = jitter_colours(images, settings.colour, random)
+    images = blur(images, settings.blur, random)
+    images = erase(images, settings.erase, random)
+    if not (settings.mixup or settings.cutmix):
+        return images, None
+    return mix(images, settings.mixup, settings.cutmix, random)

@@ -1,4 +1,4 @@
-"""The data loader: batches of labelled, augmented images. A seed determines their order and augmentation."""
+"""The data loader: batches of labelled images. A seed determines their order."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from democlass.errors import ImageError, UsageError
 from democlass.inputs.labels import Example
-from democlass.tasks import Task
-from democlass.train.augmentation import random_crop
+from democlass.train.heads import Heads
 from democlass.train.image_reader import ImageReader
+from democlass.train.pixel_changes import compress
 from democlass.train.process_group import ProcessGroup
-from democlass.train.validation import encode_labels
 
 
 class Batch(NamedTuple):
     """This process's part of a batch.
 
-    `pixels` is uint8 N x size x size x 3, `targets` the label indices int64 N, `indices` the examples' indices int64 N.
+    `pixels` is uint8 N x SIDE x SIDE x 3, `targets` the label indices int64 N x tasks, `indices` the examples' indices
+    int64 N.
     """
 
     pixels: torch.Tensor
@@ -42,58 +42,58 @@ def check_batch_size(examples: Sequence[Example], batch_size: int, group: Proces
 class TrainLoader:
     """Loads the batches of a training by step. Raises UsageError as `check_batch_size` does.
 
-    An epoch has `steps_per_epoch` steps. Examples that do not fill its last batch are left out of that epoch.
+    An epoch has `steps_per_epoch` steps. Examples that do not fill its last batch are left out of that epoch. `jpeg` is
+    the probability that an image is replaced by a lossy JPEG copy. `targets` are those of all examples, int64 N x
+    tasks.
     """
 
     def __init__(
         self,
         examples: Sequence[Example],
-        task: Task,
+        heads: Heads,
         batch_size: int,
         seed: int,
         group: ProcessGroup,
         reader: ImageReader,
+        *,
+        jpeg: float = 0.0,
     ) -> None:
         check_batch_size(examples, batch_size, group)
         self.examples = examples
         self.steps_per_epoch = len(examples) // batch_size
-        self._task, self._batch_size, self._seed, self._group = task, batch_size, seed, group
-        self._reader = reader
-        self._targets = encode_labels(examples, task)
+        self._batch_size, self._seed, self._group = batch_size, seed, group
+        self._reader, self._jpeg = reader, jpeg
+        self.targets = heads.encode(examples)
         self._epoch_order = lru_cache(maxsize=2)(self._shuffle)
 
-    @property
-    def label_frequencies(self) -> torch.Tensor:
-        """Each label's share of the examples: float32, in the task's order. Never 0."""
-        counts = torch.bincount(self._targets, minlength=len(self._task.labels)).float()
-        return counts.clamp(min=1) / counts.sum()
-
-    def batches(self, sizes: Sequence[int], first_step: int) -> Generator[Batch]:
-        """Yield the batch of each step from `first_step` on. `sizes` are the image sizes of all steps, in pixels.
+    def batches(self, steps: int, first_step: int) -> Generator[Batch]:
+        """Yield the batch of each step from `first_step` up to the number of `steps`.
 
         Raises UsageError if an image can't be read any more.
         """
 
         def load(position: tuple[int, int]) -> NDArray[np.uint8]:
             step, index = position
-            return self._load_crop(index, sizes[step], epoch=step // self.steps_per_epoch)
+            return self._load(index, epoch=step // self.steps_per_epoch)
 
-        positions = ((step, index) for step in range(first_step, len(sizes)) for index in self._batch_indices(step))
+        positions = ((step, index) for step in range(first_step, steps) for index in self._batch_indices(step))
         ahead = 2 * self._batch_size // self._group.world_size
-        with closing(self._reader.map(load, positions, ahead=ahead)) as crops:
-            for step in range(first_step, len(sizes)):
+        with closing(self._reader.map(load, positions, ahead=ahead)) as images:
+            for step in range(first_step, steps):
                 indices = self._batch_indices(step)
-                pixels = np.stack([next(crops) for _ in indices])
-                if step == len(sizes) - 1:
-                    next(crops, None)  # run the generator to its end: closing it earlier would close the reader
-                yield Batch(torch.from_numpy(pixels), self._targets[indices], torch.tensor(indices))
+                pixels = np.stack([next(images) for _ in indices])
+                if step == steps - 1:
+                    next(images, None)  # run the generator to its end: closing it earlier would close the reader
+                yield Batch(torch.from_numpy(pixels), self.targets[indices], torch.tensor(indices))
 
-    def _load_crop(self, index: int, size: int, epoch: int) -> NDArray[np.uint8]:
+    def _load(self, index: int, epoch: int) -> NDArray[np.uint8]:
         path = self.examples[index].path
         try:
-            return random_crop(self._reader(path), size, np.random.default_rng((self._seed, epoch, index)))
+            pixels = self._reader(path)
         except ImageError as error:
             raise UsageError(f"{path} can't be read any more: {error}; restore it, then use --resume") from None
+        rng = np.random.default_rng((self._seed, epoch, index))
+        return compress(pixels, rng) if rng.random() < self._jpeg else pixels
 
     def _batch_indices(self, step: int) -> list[int]:
         """Return the indices of the examples in this process's part of a batch. Each epoch has its own order."""

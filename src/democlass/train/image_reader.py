@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,14 +32,22 @@ Result = TypeVar("Result")
 class ImageReader:
     """Decodes images for one geometry. A context manager: leaving it ends the child processes, even busy ones.
 
-    `workers` is the number of threads that should read at the same time. The processors are divided among the
-    processes of the group. `decode_timeout` is the time limit for one image, in seconds.
+    `workers` is the number of threads that should read at the same time. The processors are divided among the processes
+    of the group. `decode_timeout` is the time limit for one image, in seconds. `cache_bytes` is the memory for decoded
+    images: those that fit are decoded once.
     """
 
     def __init__(
-        self, geometry: Geometry, group: ProcessGroup | None = None, *, decode_timeout: float = DECODE_TIMEOUT
+        self,
+        geometry: Geometry,
+        group: ProcessGroup | None = None,
+        *,
+        decode_timeout: float = DECODE_TIMEOUT,
+        cache_bytes: int = 0,
     ) -> None:
         self._geometry, self._group = geometry, group or ProcessGroup()
+        self._cache: dict[str, NDArray[np.uint8]] = {}
+        self._cache_lock, self._free_bytes = Lock(), cache_bytes
         self._decode = Isolated(Decoding((geometry,)), timeout=decode_timeout)
         self.workers = max(1, default_workers() // self._group.world_size)
 
@@ -56,8 +65,16 @@ class ImageReader:
         self._decode.close()
 
     def __call__(self, path: str) -> NDArray[np.uint8]:
-        """Return an image as RGB uint8 SIDE x SIDE x 3. Raises ImageError."""
-        return self._decode(path)[0][self._geometry]
+        """Return an image as RGB uint8 SIDE x SIDE x 3, which must not be changed. Raises ImageError."""
+        cached = self._cache.get(path)
+        if cached is not None:
+            return cached
+        pixels = self._decode(path)[0][self._geometry]
+        with self._cache_lock:
+            if pixels.nbytes <= self._free_bytes and path not in self._cache:
+                self._free_bytes -= pixels.nbytes
+                self._cache[path] = pixels.copy()  # the decoder may keep more memory alive than the image needs
+        return pixels
 
     def map(
         self, function: Callable[[Argument], Result], arguments: Iterable[Argument], *, ahead: int

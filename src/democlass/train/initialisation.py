@@ -25,13 +25,13 @@ _BOTTLENECK_NETWORKS = ("resnet50", "resnet101")
 _HEAD = "fc."
 
 
-def initialise_network(task: Task, network: str | None, init: str) -> nn.Module:
-    """Return the task's network, or the torchvision ResNet `network`, with its initial weights.
+def initialise_network(task: Task, outputs: int, network: str | None, init: str) -> nn.Module:
+    """Return the task's network, or the torchvision ResNet `network`, with a number of outputs and its initial weights.
 
     `init` is `none` (random weights), `imagenet` (torchvision's weights, which are downloaded) or the path of a
     checkpoint. A last layer that does not fit is initialised at random. Raises CheckpointError, UsageError.
     """
-    built = task.network(len(task.labels)) if network is None else build_network(network, len(task.labels))
+    built = task.network(outputs) if network is None else build_network(network, outputs)
     if init == "none":
         return built
     weights = _load_imagenet_weights(built) if init == "imagenet" else read(Path(init))[0]

@@ -11,6 +11,7 @@ from democlass.errors import UsageError
 from democlass.inputs.labels import Example, LabelSet
 from democlass.tasks import Task
 from democlass.train.fingerprints import stat_files
+from democlass.train.heads import Heads
 
 MAX_COMPARED_BYTES = 2**30
 """Files of equal size are compared by content only if no more than this has to be read."""
@@ -18,13 +19,15 @@ MAX_COMPARED_BYTES = 2**30
 _MAX_LISTED = 20
 
 
-def check_label_sets(train: LabelSet, validation: LabelSet, task: Task, warn: Callable[[str], object]) -> None:
+def check_label_sets(train: LabelSet, validation: LabelSet, heads: Heads, warn: Callable[[str], object]) -> None:
     """Check the labels, and that the two files name different images. Decodes no image. Raises UsageError."""
-    train_examples, validation_examples = train.of(task), validation.of(task)
-    check_labels(train_examples, task, train.file, warn, consequence="the network can't learn them")
-    check_labels(
-        validation_examples, task, validation.file, warn, consequence="the accuracy for them will not be known"
-    )
+    for task in heads.tasks:
+        check_labels(train.of(task), task, train.file, warn, consequence="the network can't learn them")
+    for task in heads.exported:
+        check_labels(
+            validation.of(task), task, validation.file, warn, consequence="the accuracy for them will not be known"
+        )
+    train_examples, validation_examples = train.of(heads.main), validation.of(heads.main)
     shared = count_shared_images(train_examples, validation_examples)
     if shared == len(validation_examples) == len(train_examples):
         raise UsageError(

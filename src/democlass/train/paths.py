@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +22,22 @@ _MEGABYTE = 1_000_000
 class TrainPaths:
     """The path of the checkpoint (`out`), and of the files beside it: state, teacher outputs, skipped images, lock.
 
-    If `--out` is a symlink, `out` is its target and the other files are beside the target.
+    If `--out` is a symlink, `out` is its target and the other files are beside the target. `more_tasks` are the names
+    of the other tasks that get a checkpoint.
     """
 
     out: Path
+    more_tasks: tuple[str, ...] = ()
 
     @classmethod
-    def resolve(cls, out: Path) -> TrainPaths:
+    def resolve(cls, out: Path, more_tasks: tuple[str, ...] = ()) -> TrainPaths:
         """Return the paths for an `--out` value. A symlink is followed."""
-        return cls(Path(os.path.realpath(out)) if os.path.islink(out) else out)
+        return cls(Path(os.path.realpath(out)) if os.path.islink(out) else out, more_tasks)
+
+    @property
+    def checkpoints(self) -> tuple[Path, ...]:
+        """The checkpoint of the main task, then those of `more_tasks`: of FILE.pth and gender, FILE.gender.pth."""
+        return self.out, *(self.out.with_name(f"{self.out.stem}.{name}{self.out.suffix}") for name in self.more_tasks)
 
     @property
     def state(self) -> Path:
@@ -52,10 +59,10 @@ class TrainPaths:
         """A file that is locked while a training runs, and then deleted."""
         return self._beside("lock")
 
-    def check(self, inputs: Mapping[str, Path | None], *, resume: bool, overwrite: bool) -> None:
+    def check(self, inputs: Iterable[tuple[str, Path]], *, resume: bool, overwrite: bool) -> None:
         """Check that all files can be written, without changing any of them.
 
-        `inputs` are the files that the training reads, by the option that names them: none may be replaced. Raises
+        `inputs` are the files that the training reads, with the options that name them: none may be replaced. Raises
         OutputError.
         """
         with _as_output_error(self.out):
@@ -112,7 +119,7 @@ class TrainPaths:
         return self.out.with_name(f"{self.out.name}.{suffix}")
 
     def _kept_files(self) -> tuple[Path, ...]:
-        return self.out, self.state, self.skipped
+        return *self.checkpoints, self.state, self.skipped
 
     def _unasked_files(self) -> tuple[Path, ...]:
         """The files that are only replaced if the user asks for it: also the temporary ones, which may be others'."""
@@ -125,19 +132,19 @@ class TrainPaths:
     def _all_files(self) -> tuple[Path, ...]:
         return *self._kept_files(), self.teacher_outputs, self.lock_file
 
-    def _refuse_inputs(self, inputs: Mapping[str, Path | None]) -> None:
-        for name, file in inputs.items():
+    def _refuse_inputs(self, inputs: Iterable[tuple[str, Path]]) -> None:
+        for name, file in inputs:
             for path in self._replaced_files():
-                if file is not None and is_same_file(file, path):
+                if is_same_file(file, path):
                     raise OutputError(
                         f"--out {self.out.name} would replace {path}, which is the file of {name}: use another --out"
                     )
 
 
-def named_inputs(labels: Path, validation: Path, teacher: Path | None, init: str) -> dict[str, Path | None]:
-    """Return the files that a training reads, by the argument or option that names them."""
-    checkpoint = None if init in ("imagenet", "none") else Path(init)
-    return {"LABELS": labels, "--validation": validation, "--teacher": teacher, "--init": checkpoint}
+def named_inputs(labels: Path, validation: Path, teachers: Sequence[Path], init: str) -> list[tuple[str, Path]]:
+    """Return the files that a training reads, each with the argument or option that names it."""
+    checkpoints = [] if init in ("imagenet", "none") else [("--init", Path(init))]
+    return [("LABELS", labels), ("--validation", validation), *(("--teacher", file) for file in teachers), *checkpoints]
 
 
 @contextmanager

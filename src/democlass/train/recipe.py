@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from democlass.errors import UsageError
+from democlass.train.augmentation import Augmentation
 
 _NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
 _STAGE = re.compile(rf"([0-9]+):{_NUMBER}:{_NUMBER}-{_NUMBER}", re.IGNORECASE)
@@ -73,7 +74,8 @@ class Recipe:
     2021). `balanced` weighs the loss by inverse label frequency instead. `teacher_weight` is the share of the loss for
     the teacher's probabilities at `teacher_temperature` (Hinton et al., "Distilling the knowledge in a neural network",
     2015). `feature_weight` is the weight of the cosine distance to the teacher's features. `average` is the decay per
-    step of the exponential moving average of the weights, which becomes the checkpoint.
+    step of the exponential moving average of the weights, which becomes the checkpoint. `augmentation` is how the
+    images are changed at random.
     """
 
     stages: tuple[Stage, ...]
@@ -88,6 +90,7 @@ class Recipe:
     feature_weight: float = 0.0
     average: float = 0.999
     seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         """Raise UsageError if a number is out of its range or NaN."""

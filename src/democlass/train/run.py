@@ -17,7 +17,7 @@ from democlass.train.session import Session
 def train(
     job: TrainJob, on_step: OnStep = ignore, notify: OnMessage = ignore, log: OnMessage = ignore
 ) -> dict[str, Any]:
-    """Run a job; return the validation metrics that the checkpoint's card holds.
+    """Run a job; return the validation metrics that the checkpoints' cards hold, by task.
 
     `on_step` is called after each step, `notify` with messages that a user must see, `log` with messages about the
     progress. Of several processes, only the first one calls them and returns metrics. If the training fails or is
@@ -31,7 +31,9 @@ def train(
         with (
             join_process_group(pick_device(job.device)) as (group, device),
             _lock(job, group, callbacks),
-            ImageReader(job.task.geometry, group, decode_timeout=job.decode_timeout) as reader,
+            ImageReader(
+                job.task.geometry, group, decode_timeout=job.decode_timeout, cache_bytes=job.cache_bytes
+            ) as reader,
         ):
             session = Session(job, group, device, reader, callbacks if group.is_first else Callbacks())
             return _run(session)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from democlass.errors import WriteError
 from democlass.networks.checkpoint_files import save
+from democlass.tasks import Task
 from democlass.train.calibration import fit_temperature
 from democlass.train.callbacks import Callbacks
 from democlass.train.card import make_card
@@ -23,6 +26,7 @@ from democlass.train.saver import StateSaver
 from democlass.train.signals import defer_signals
 from democlass.train.state import TrainState
 from democlass.train.teacher import Teacher, TeacherOutputs
+from democlass.train.teacher_outputs import load_or_compute_outputs
 from democlass.train.trainer import Trainer
 from democlass.train.validation import ValidationResult, Validator
 
@@ -48,16 +52,16 @@ class Session:
         """
         job, warn = self._job, self._callbacks.warn
         check_batch_size(job.labels.of(job.task), job.recipe.batch, self._group)
-        teacher = None if job.teacher is None else Teacher(job.teacher, job.task, warn)
-        fingerprint = job.fingerprint(None if teacher is None else teacher.sha256)
+        teachers = [Teacher(file, job.task, warn) for file in job.teachers]
+        fingerprint = job.fingerprint([teacher.sha256 for teacher in teachers])
         state = TrainState.load(self._paths.state, fingerprint) if job.resume else None
         if state is None:
-            check_label_sets(job.labels, job.validation, job.task, warn)
+            check_label_sets(job.labels, job.validation, job.heads, warn)
         torch.manual_seed(job.recipe.seed)  # for the weights that are initialised at random
-        network = initialise_network(job.task, job.network, "none" if state else job.init)
+        network = initialise_network(job.task, job.heads.outputs, job.network, "none" if state else job.init)
         self._require_disk_space(network)
         self._train_images, self._validation_images = self._read_images(state)
-        trainer = self._build_trainer(network, teacher)
+        trainer = self._build_trainer(network, teachers)
         saver = StateSaver(trainer, self._paths, fingerprint, self._train_images, self._validation_images)
         if state is not None:
             self._restore(trainer, saver, state)
@@ -72,7 +76,7 @@ class Session:
         self._trainer.run(self._saver.save, self._job.save_minutes * 60, self._callbacks.on_step)
 
     def finish(self) -> dict[str, Any]:
-        """Fit the temperature, write the checkpoint, and delete the state. Return the validation metrics.
+        """Fit the temperature, write the checkpoint, and delete the state. Return the validation metrics by task.
 
         Only the first process does this; the others return an empty dict. Raises WriteError.
         """
@@ -84,18 +88,19 @@ class Session:
             saver.try_to_save(self._callbacks.warn)
         network: nn.Module = trainer.average.module
         network.load_state_dict(trainer.best)
-        logits, result = trainer.validator.validate(network)
-        temperature = round(fit_temperature(logits, trainer.validator.targets), 4)
+        validated = trainer.validator.validate(network)
+        temperatures = {name: round(fit_temperature(each.logits, each.targets), 4) for name, each in validated.items()}
         with defer_signals():
             try:
-                self._write_checkpoint(network, temperature, result)
+                for task, file in zip(self._job.heads.exported, self._paths.checkpoints, strict=True):
+                    self._write_checkpoint(file, task, temperatures[task.name], validated[task.name].result)
             except WriteError as error:
                 raise saver.with_advice(error) from None
             self._is_finished = True
             self._paths.state.unlink(missing_ok=True)
-            if self._job.teacher is not None:
+            if self._job.teachers:
                 self._paths.teacher_outputs.unlink(missing_ok=True)
-        return {**result.to_dict(), "temperature": temperature}
+        return {name: {**each.result.to_dict(), "temperature": temperatures[name]} for name, each in validated.items()}
 
     def rescue(self, error: BaseException) -> None:
         """Save the steps that are done and notify the user. An interruption always says what is saved."""
@@ -129,22 +134,33 @@ class Session:
         )
         return train, validation
 
-    def _build_trainer(self, network: nn.Module, teacher: Teacher | None) -> Trainer:
+    def _build_trainer(self, network: nn.Module, teachers: Sequence[Teacher]) -> Trainer:
         job, recipe = self._job, self._job.recipe
         examples = self._train_images.readable
         return Trainer(
             network,
+            job.heads,
             recipe,
-            TrainLoader(examples, job.task, recipe.batch, recipe.seed, self._group, self._reader),
-            Validator(self._validation_images.readable, job.task, self._device, self._reader),
+            TrainLoader(
+                examples,
+                job.heads,
+                recipe.batch,
+                recipe.seed,
+                self._group,
+                self._reader,
+                jpeg=recipe.augmentation.jpeg,
+            ),
+            Validator(self._validation_images.readable, job.heads, self._device, self._reader),
             device=self._device,
             group=self._group,
-            teacher=None if teacher is None else self._run_teacher(teacher),
+            teacher=self._run_teachers(teachers) if teachers else None,
             compiled=job.compiled,
         )
 
-    def _run_teacher(self, teacher: Teacher) -> TeacherOutputs:
-        return teacher.load_or_compute_outputs(
+    def _run_teachers(self, teachers: Sequence[Teacher]) -> TeacherOutputs:
+        return load_or_compute_outputs(
+            teachers,
+            self._job.task,
             self._train_images.readable,
             self._device,
             self._group,
@@ -170,15 +186,15 @@ class Session:
         existing = self._paths.state.stat().st_size if self._job.resume else 0
         self._paths.require_disk_space(2 * _WEIGHT_COPIES * size - existing, "the state of the training")
 
-    def _write_checkpoint(self, network: nn.Module, temperature: float, result: ValidationResult) -> None:
+    def _write_checkpoint(self, file: Path, task: Task, temperature: float, result: ValidationResult) -> None:
         job, trainer = self._job, self._trainer
-        assert trainer is not None
+        assert trainer is not None and trainer.best is not None
         skipped = len(self._train_images.faults) + len(self._validation_images.faults)
         save(
-            self._paths.out,
-            network.state_dict(),
-            labels=job.task.labels,
+            file,
+            job.heads.state_of(task, trainer.best),
+            labels=task.labels,
             temperature=temperature,
-            card=make_card(job, result, trainer.history, images=len(trainer.loader.examples), skipped=skipped),
+            card=make_card(job, task, result, trainer.history, images=len(trainer.loader.examples), skipped=skipped),
             float16=job.float16,
         )

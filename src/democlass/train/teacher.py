@@ -1,4 +1,4 @@
-"""The teacher: a trained network whose logits and features a student learns, in addition to the labels."""
+"""Teachers: trained networks whose logits and features a student learns, in addition to the labels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from democlass.errors import CheckpointError, DemoclassError, OutputError
+from democlass.errors import CheckpointError
 from democlass.inputs.labels import Example
 from democlass.networks.checkpoints import Checkpoint, load
 from democlass.networks.locations import Location
@@ -18,21 +19,18 @@ from democlass.networks.tuning import has_native_support
 from democlass.tasks import Task
 from democlass.train.fingerprints import files_fingerprint, stat_files
 from democlass.train.image_reader import ImageReader
+from democlass.train.inference import compute_logits
 from democlass.train.initialisation import build_network, infer_network
-from democlass.train.paths import TrainPaths
-from democlass.train.process_group import ProcessGroup
-from democlass.train.saving import load_tensors, save_tensors
-from democlass.train.validation import compute_logits
 
-_VERSION = 2  # of the file of outputs
+_VERSION = 3  # of the file of outputs
 
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """The outputs of a teacher for all examples.
+    """The outputs of one teacher, or of several together, for all examples.
 
     `logits` is float32 N x labels, in the task's order, divided by the checkpoint's temperature. `features` is bfloat16
-    N x width, the input of the last layer.
+    N x width, the input of the last layer; of several teachers, that of the first one.
     """
 
     logits: torch.Tensor
@@ -54,60 +52,47 @@ class Teacher:
         """The SHA-256 of the file, in hex."""
         return self._checkpoint.sha256
 
-    def load_or_compute_outputs(
-        self,
-        examples: Sequence[Example],
-        device: torch.device,
-        group: ProcessGroup,
-        reader: ImageReader,
-        paths: TrainPaths,
-        *,
-        log: Callable[[str], object],
-        overwrite: bool = False,
-    ) -> TeacherOutputs:
-        """Return the outputs for all examples: the mean of each image and its mirror image.
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return int(self._network.get_submodule("fc").in_features)  # type: ignore[arg-type]
 
-        The first process of the group computes them and saves them in a file, which the other processes and a resumed
-        training load. All processes must call this. Raises OutputError, UsageError, WriteError.
-        """
-        key = self._key(examples, device)
-        if group.is_first and _load_outputs(paths.teacher_outputs, key, ignore_other_content=overwrite) is None:
-            log(f"running the teacher {self.file} on {len(examples):,} images")
-            computed = self._compute_outputs(examples, device, reader, paths)
-            save_tensors(paths.teacher_outputs, {"key": key, **vars(computed)})
-        group.barrier()
-        outputs = _load_outputs(paths.teacher_outputs, key)
-        if outputs is None:
-            raise DemoclassError(
-                f"process {group.rank} does not find {paths.teacher_outputs}: all processes must share this folder"
-            )
-        return outputs
-
-    def _compute_outputs(
-        self, examples: Sequence[Example], device: torch.device, reader: ImageReader, paths: TrainPaths
-    ) -> TeacherOutputs:
+    def compute_outputs(self, examples: Sequence[Example], device: torch.device, reader: ImageReader) -> TeacherOutputs:
+        """Return the outputs for all examples: the mean of each image and its mirror image. Raises UsageError."""
         last_layer = self._network.get_submodule("fc")
-        width = int(last_layer.in_features)  # type: ignore[arg-type]
-        size = len(examples) * (2 * width + 4 * len(self._task.labels))
-        paths.require_disk_space(size, "the file of the teacher's outputs")
         self._network.set_submodule("fc", nn.Identity())
         features = compute_logits(self._network, examples, device, reader, average_mirrored=True)
+        self._network.set_submodule("fc", last_layer)
         label_order = [self._checkpoint.labels.index(label) for label in self._task.labels]
         with torch.no_grad():
             logits = last_layer.cpu()(features)[:, label_order] / self._checkpoint.temperature
         return TeacherOutputs(logits, features.bfloat16())
 
-    def _key(self, examples: Sequence[Example], device: torch.device) -> dict[str, Any]:
-        """Return all that the outputs depend on. Saved outputs with another key are computed again."""
-        return {
-            "version": _VERSION,
-            "teacher": self.sha256,
-            "labels": list(self._task.labels),
-            "geometry": self._task.geometry.name,
-            "precision": "bfloat16" if has_native_support(device, torch.bfloat16) else "float32",
-            "count": len(examples),
-            "files": files_fingerprint(examples, stat_files(examples)),
-        }
+
+def combine(outputs: Sequence[TeacherOutputs]) -> TeacherOutputs:
+    """Return the mean of several teachers' log probabilities, with the features of the first one.
+
+    A single teacher's outputs are returned unchanged.
+    """
+    if len(outputs) == 1:
+        return outputs[0]
+    logits = torch.stack([functional.log_softmax(each.logits, 1) for each in outputs]).mean(0)
+    return TeacherOutputs(logits, outputs[0].features)
+
+
+def outputs_key(
+    teachers: Sequence[Teacher], task: Task, examples: Sequence[Example], device: torch.device
+) -> dict[str, Any]:
+    """Return all that the outputs depend on. Saved outputs with another key are computed again."""
+    return {
+        "version": _VERSION,
+        "teachers": [teacher.sha256 for teacher in teachers],
+        "labels": list(task.labels),
+        "geometry": task.geometry.name,
+        "precision": "bfloat16" if has_native_support(device, torch.bfloat16) else "float32",
+        "count": len(examples),
+        "files": files_fingerprint(examples, stat_files(examples)),
+    }
 
 
 def _build_teacher(checkpoint: Checkpoint, task: Task) -> nn.Module:
@@ -123,20 +108,3 @@ def _build_teacher(checkpoint: Checkpoint, task: Task) -> nn.Module:
             f"--teacher {file} does not fit {name} with {len(task.labels)} outputs, which {task.title} needs"
         ) from None
     return network.eval().requires_grad_(False)
-
-
-def _load_outputs(file: Path, key: dict[str, Any], *, ignore_other_content: bool = False) -> TeacherOutputs | None:
-    """Return the saved outputs, None if there are none with this key.
-
-    Raises OutputError if the file holds anything else, unless `ignore_other_content`.
-    """
-    try:
-        content = load_tensors(file)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        content = {}
-    if not {"logits", "features"} <= content.keys() and not ignore_other_content:
-        raise OutputError(f"{file} does not hold the outputs of a teacher: move it or use --overwrite")
-    has_same_key = content.get("key") == key
-    return TeacherOutputs(content["logits"], content["features"]) if has_same_key else None

@@ -16,9 +16,10 @@ from torch.optim.swa_utils import AveragedModel
 from democlass.errors import DemoclassError
 from democlass.networks.normalisation import Normaliser
 from democlass.networks.tuning import has_native_support
-from democlass.train.augmentation import jitter_colours
+from democlass.train.augmentation import augment
 from democlass.train.averaging import make_moving_average
 from democlass.train.data_loader import Batch, TrainLoader
+from democlass.train.heads import Heads
 from democlass.train.objective import Objective, StudentNetwork
 from democlass.train.process_group import ProcessGroup, wrap_distributed
 from democlass.train.recipe import Recipe
@@ -26,18 +27,18 @@ from democlass.train.schedule import Schedule
 from democlass.train.signals import defer_signals
 from democlass.train.state import TrainState
 from democlass.train.teacher import TeacherOutputs
-from democlass.train.validation import Validator
+from democlass.train.validation import Validated, Validator, mean_score
 
 _LOSS_DECAY = 0.98  # of the moving average of the loss that is displayed
-_HISTORY_KEYS = ("step", "size", "accuracy", "macro_recall")
+_SUMMARY = ("accuracy", "macro_recall")
 
 
 @dataclass(frozen=True)
 class Progress:
     """The progress of a training after a step.
 
-    `size` is the image size in pixels, `loss` a moving average. `validation` is the result of a validation as a dict,
-    if there was one after this step.
+    `size` is the image size in pixels, `loss` a moving average. `validation` has the metrics of a validation by the
+    name of the task, if there was one after this step.
     """
 
     step: int
@@ -56,6 +57,7 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
+        heads: Heads,
         recipe: Recipe,
         loader: TrainLoader,
         validator: Validator,
@@ -69,7 +71,7 @@ class Trainer:
         self._recipe, self._device, self._group = recipe, device, group
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network, multi_avg_fn=make_moving_average(recipe.average), use_buffers=True)
-        self._objective = Objective(recipe, loader.label_frequencies, teacher, device)
+        self._objective = Objective(recipe, heads, loader.targets, teacher, device)
         self._student = self._objective.wrap(self.network)
         self._optimizer = torch.optim.SGD(
             _group_parameters(self._student, recipe.decay), lr=0.0, momentum=recipe.momentum, nesterov=True
@@ -99,7 +101,7 @@ class Trainer:
         with defer_all as pending:
             if self.step and not (self.history and self.history[-1]["step"] == self.step):
                 self._validate_if_due(on_step)  # the earlier run was interrupted before or during this validation
-            with closing(self.loader.batches(self.schedule.sizes, self.step)) as batches:
+            with closing(self.loader.batches(len(self.schedule), self.step)) as batches:
                 for batch in batches:
                     with defer_signals() as pending_in_step:
                         must_end = self._run_step(batch, pending, pending_in_step)
@@ -157,17 +159,19 @@ class Trainer:
         self._module.train()
         for settings in self._optimizer.param_groups:
             settings["lr"] = self.schedule.rates[self.step]
-        images = jitter_colours(self._normalise(batch.pixels.to(device)), seed=self._colour_seed())
+        pixels = self._normalise(batch.pixels.to(device))
+        size = self.schedule.sizes[self.step]
+        images, mix = augment(pixels, size, self._recipe.augmentation, self._augmentation_seed())
         with torch.autocast(device.type, torch.bfloat16, enabled=has_native_support(device, torch.bfloat16)):
             output = self._module(images.contiguous(memory_format=torch.channels_last))
-        loss = self._objective.loss(output, batch.targets, batch.indices)
+        loss = self._objective.loss(output, batch.targets, batch.indices, mix)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self.average.update_parameters(self.network)
         return float(loss.detach())
 
-    def _colour_seed(self) -> int:
+    def _augmentation_seed(self) -> int:
         return (self._recipe.seed * 1_000_003 + self.step) * self._group.world_size + self._group.rank
 
     def _progress(self, validation: dict[str, Any] | None = None) -> Progress:
@@ -184,18 +188,24 @@ class Trainer:
 
     def _validate(self) -> dict[str, Any]:
         """Validate the moving average and keep it if it has the best score so far. Return the metrics."""
-        logits, result = self.validator.validate(self.average.module)
-        if not logits.isfinite().all():
+        validated = self.validator.validate(self.average.module)
+        if not all(each.logits.isfinite().all() for each in validated.values()):
             raise DemoclassError(
                 f"the logits are not finite after step {self.step:,}: start again with lower learning rates in --stages"
             )
-        metrics = {"step": self.step, "size": self.schedule.sizes[self.step - 1], **result.to_dict()}
+        score = mean_score(validated)
         with defer_signals():
-            if result.score > self.best_score:
-                self.best_score = result.score
+            if score > self.best_score:
+                self.best_score = score
                 self.best = {name: value.cpu().clone() for name, value in self.average.module.state_dict().items()}
-            self.history.append({name: metrics[name] for name in _HISTORY_KEYS})
-        return metrics
+            self.history.append({"step": self.step, "size": self.schedule.sizes[self.step - 1], **_summary(validated)})
+        return {name: each.result.to_dict() for name, each in validated.items()}
+
+
+def _summary(validated: dict[str, Validated]) -> dict[str, Any]:
+    """Return accuracy and macro recall of each task, by its name."""
+    metrics = {name: each.result.to_dict() for name, each in validated.items()}
+    return {name: {key: each[key] for key in _SUMMARY} for name, each in metrics.items()}
 
 
 def _group_parameters(network: nn.Module, decay: float) -> list[dict[str, Any]]:

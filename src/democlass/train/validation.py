@@ -1,26 +1,19 @@
-"""Validation: the logits of a network for labelled images, and its accuracy."""
+"""Validation: the accuracy of a network on the images of a validation file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from democlass.errors import ImageError, UsageError
 from democlass.inputs.labels import Example
-from democlass.networks.normalisation import Normaliser
-from democlass.networks.tuning import has_native_support
 from democlass.tasks import Task
+from democlass.train.heads import MISSING, Heads
 from democlass.train.image_reader import ImageReader
-
-_BATCH_SIZE = 32
+from democlass.train.inference import compute_logits
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ class ValidationResult:
 
     @property
     def score(self) -> float:
-        """The mean of accuracy and macro recall. The network with the highest score becomes the checkpoint."""
+        """The mean of accuracy and macro recall."""
         return (self.accuracy + self.macro_recall) / 2
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,60 +67,34 @@ class ValidationResult:
         }
 
 
+@dataclass(frozen=True)
+class Validated:
+    """The logits (float32 N x labels), targets (int64 N) and result for the labelled validation images of a task."""
+
+    logits: torch.Tensor
+    targets: torch.Tensor
+    result: ValidationResult
+
+
 class Validator:
-    """Validates networks on the images of a validation file."""
+    """Validates networks on the images of a validation file, for all tasks that get a checkpoint."""
 
-    def __init__(self, examples: Sequence[Example], task: Task, device: torch.device, reader: ImageReader) -> None:
-        self.targets = encode_labels(examples, task)
-        self._examples, self._task, self._device, self._reader = examples, task, device, reader
+    def __init__(self, examples: Sequence[Example], heads: Heads, device: torch.device, reader: ImageReader) -> None:
+        self._examples, self._heads, self._device, self._reader = examples, heads, device, reader
+        self._targets = heads.encode(examples)
 
-    def validate(self, network: nn.Module) -> tuple[torch.Tensor, ValidationResult]:
-        """Return the network's logits (float32 N x labels) and their comparison with the labels."""
-        logits = compute_logits(network, self._examples, self._device, self._reader)
-        return logits, ValidationResult.from_logits(self._task, logits, self.targets)
+    def validate(self, network: nn.Module) -> dict[str, Validated]:
+        """Return the network's logits and results by the name of the task, the main task first."""
+        logits = self._heads.split(compute_logits(network, self._examples, self._device, self._reader))
+        return {task.name: self._compare(task, logits[task.name]) for task in self._heads.exported}
 
-
-def encode_labels(examples: Sequence[Example], task: Task) -> torch.Tensor:
-    """Return the index of each example's label in `task.labels`: int64 N."""
-    return torch.tensor([task.labels.index(example.labels[task.name]) for example in examples])
-
-
-@torch.inference_mode()
-def compute_logits(
-    network: nn.Module,
-    examples: Sequence[Example],
-    device: torch.device,
-    reader: ImageReader,
-    *,
-    average_mirrored: bool = False,
-) -> torch.Tensor:
-    """Return the network's logits for whole images: float32 N x outputs, on the CPU.
-
-    `average_mirrored` returns the mean of the logits for each image and its mirror image. Computes in bfloat16 if the
-    device supports it natively. Raises UsageError if an image can't be read; the reader is then closed, as it is after
-    an interruption.
-    """
-    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    normalise = Normaliser(device)
-
-    def read(example: Example) -> NDArray[np.uint8]:
-        try:
-            return reader(example.path)
-        except ImageError as error:
-            raise UsageError(f"{example.path} can't be read any more: {error}; restore it") from None
-
-    logits: list[torch.Tensor] = []
-    with closing(reader.map(read, examples, ahead=2 * _BATCH_SIZE)) as images:
-        while batch := list(islice(images, _BATCH_SIZE)):
-            inputs = normalise(torch.from_numpy(np.stack(batch)).to(device))
-            logits.append(_forward(network, inputs, average_mirrored))
-    return torch.cat(logits)
+    def _compare(self, task: Task, logits: torch.Tensor) -> Validated:
+        targets = self._targets[:, self._heads.tasks.index(task)]
+        is_labelled = targets != MISSING
+        logits, targets = logits[is_labelled], targets[is_labelled]
+        return Validated(logits, targets, ValidationResult.from_logits(task, logits, targets))
 
 
-def _forward(network: nn.Module, inputs: torch.Tensor, average_mirrored: bool) -> torch.Tensor:
-    device = inputs.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=has_native_support(device, torch.bfloat16)):
-        logits: torch.Tensor = network(inputs)
-        if average_mirrored:
-            logits = (logits + network(inputs.flip(3))) / 2
-    return logits.float().cpu()
+def mean_score(validated: dict[str, Validated]) -> float:
+    """Return the mean score of all tasks. The network with the highest one becomes the checkpoint."""
+    return sum(each.result.score for each in validated.values()) / len(validated)
