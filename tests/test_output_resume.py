@@ -15,11 +15,11 @@ import pytest
 
 from democlass.errors import OutputError, WriteError
 from democlass.inputs.local import Walk, find
+from democlass.output.file_sink import FileSink
 from democlass.output.formats import FORMATS
 from democlass.output.paths import read_rows
 from democlass.output.record import RunRecord
 from democlass.output.run_info import RunInfo
-from democlass.output.single import FileSink
 from democlass.results import Prediction
 from democlass.tasks import TASKS
 from synthetic import OVERWRITE, RESUME, RETRY, companion_suffixes, predict, record, run

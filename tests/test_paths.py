@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from democlass.errors import OutputError, WriteError
+from democlass.output.file_sink import FileSink, WriteMode, refuse_odd_place
 from democlass.output.formats import FORMATS
 from democlass.output.paths import read_rows
-from democlass.output.single import FileSink, WriteMode, refuse_odd_place
 from democlass.tasks import TASKS
 from synthetic import OVERWRITE, RESUME, predict, record, run
 

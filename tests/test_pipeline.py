@@ -92,7 +92,7 @@ from contextlib import closing
 from pathlib import Path
 from conftest import tiny_tasks
 from democlass.classifier import Classifier
-from democlass.output.single import FileSink, WriteMode
+from democlass.output.file_sink import FileSink, WriteMode
 from democlass.pipeline import run
 from democlass.output.record import RunRecord
 from democlass.inputs.item import ItemList

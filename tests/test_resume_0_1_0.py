@@ -13,9 +13,9 @@ import pytest
 
 from democlass.classifier import Classifier
 from democlass.inputs.item import Item
+from democlass.output.file_sink import FileSink, WriteMode
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
-from democlass.output.single import FileSink, WriteMode
 from democlass.output.tally import Tally
 
 

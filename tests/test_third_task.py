@@ -103,7 +103,7 @@ def test_batch_writes_the_columns_of_the_task(results: Results) -> None:
 
 def test_an_option_sets_the_checkpoint_and_a_variable_the_labels(results: Results) -> None:
     described = json.loads(results.output("weights"))
-    assert list(described) == ["gender", "race", "age-group"] and not results.errors("weights")
+    assert list(described) == ["gender", "race", "age-group", "face_detector"] and not results.errors("weights")
     age = described["age-group"]
     assert (age["path"], age["why"]) == ("mine.pth", "option --age-group-checkpoint")
     assert age["labels"] == LABELS.split(",")

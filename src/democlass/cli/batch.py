@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from democlass.cli.expand import expand
-from democlass.cli.job import Job
+from democlass.cli.job import ClassifyJob
 from democlass.cli.run import execute
 from democlass.cli.run_options import OutputFormat, RunOptions
 from democlass.errors import UsageError
@@ -35,4 +35,4 @@ def batch(
     """
     if not any(source == STANDARD_INPUT or exists(source) for source in sources):
         raise UsageError(f"no such file or folder: {', '.join(sources)}")
-    return execute(Job(context, sources, options, narrate=True), OutputFormat.CSV)
+    return execute(ClassifyJob(context, sources, options, shows_progress=True), OutputFormat.CSV)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +18,9 @@ from democlass.cli.labels import LabelsOptions
 from democlass.cli.loading import load_classifier
 from democlass.cli.options import NetworkOptions
 from democlass.cli.progress import Progress
+from democlass.cli.suggestion import Watch, suggest_faces
 from democlass.errors import UsageError, WriteError
+from democlass.inputs.item import Item
 
 if TYPE_CHECKING:
     from democlass.classifier import Classifier
@@ -61,8 +63,10 @@ def evaluate(
         check_cards(checkpoints)
     label_set = labels_options.read(labels)
     reports.check_images(example.path for example in label_set.examples)
-    source = predictions if predictions is not None else load_classifier(context, networks, settings)
-    evaluation = _evaluate(label_set, source, shows_progress=predictions is None and not settings.quiet)
+    if predictions is not None:
+        evaluation = _evaluate_results(label_set, predictions)
+    else:
+        evaluation = _evaluate_images(label_set, load_classifier(context, networks, settings), quiet=settings.quiet)
     _warn(evaluation)
     _write(evaluation, reports, report_options)
     return 0
@@ -77,11 +81,23 @@ def _describe(checkpoints: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
         yield f"the checkpoint for {name}", path
 
 
-def _evaluate(label_set: LabelSet, source: Classifier | Path, *, shows_progress: bool) -> dict[str, Any]:
+def _evaluate_results(label_set: LabelSet, predictions: Path) -> dict[str, Any]:
     from democlass.evaluate.evaluation import evaluate
 
-    with Progress(len(label_set.examples), shown=shows_progress) as progress:
-        return evaluate(label_set, source, progress.advance)
+    return evaluate(label_set, predictions)
+
+
+def _evaluate_images(label_set: LabelSet, classifier: Classifier, *, quiet: bool) -> dict[str, Any]:
+    """Classify the images and evaluate the predictions. Unless `quiet`, show progress and perhaps suggest --faces."""
+    from democlass.evaluate.evaluation import evaluate
+
+    items: Iterable[Item] = (Item.of(example.path) for example in label_set.examples)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(len(label_set.examples), shown=not quiet))
+        watch: Watch = progress.advance
+        if not quiet:
+            items, watch = stack.enter_context(suggest_faces(classifier, items, watch, progress.warn))
+        return evaluate(label_set, classifier, watch, items=items)
 
 
 def _warn(evaluation: dict[str, Any]) -> None:

@@ -41,8 +41,8 @@ class EvaluateOptions(SettingsOptions):
     min_face: Annotated[
         int | None,
         option("--min-face", panel=FACES, env="MIN_FACE", metavar="PX", min=1,
-               help="Faces smaller than this, in pixels of the image, are not evaluated; they are counted. "
-               f"Default: {MIN_FACE}."),
+               help="Smallest side of a face to evaluate, in pixels of the image. Smaller faces are counted, but not "
+               f"evaluated. Default: {MIN_FACE}."),
     ] = None  # fmt: skip
 
     def settings(self) -> Settings:

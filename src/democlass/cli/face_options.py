@@ -33,8 +33,8 @@ class FaceOptions:
     min_face: Annotated[
         int | None,
         option("--min-face", panel=FACES, env="MIN_FACE", metavar="PX", min=1,
-               help="Faces smaller than this, in pixels of the image, get a row with the status too_small and no "
-               f"probabilities. Default: {MIN_FACE}."),
+               help="Smallest side of a face to classify, in pixels of the image. Smaller faces get a row with the "
+               f"status too_small and no probabilities. Default: {MIN_FACE}."),
     ] = None  # fmt: skip
     largest: Annotated[
         bool, option("--largest", panel=FACES, env="LARGEST", help="Keep only the largest face of each image.")

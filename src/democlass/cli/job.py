@@ -40,29 +40,29 @@ SOME_UNREADABLE = 3
 
 
 @dataclass
-class Job:
+class ClassifyJob:
     """The arguments of one call, and the counts of its run.
 
-    With `stdin_image`, the source `-` is an image on standard input instead of a list of names. With `narrate`, the
-    run shows progress and a summary.
+    With `stdin_image`, the source `-` is an image on standard input instead of a list of names. With
+    `shows_progress`, the run shows progress and a summary.
     """
 
     context: typer.Context
     sources: Sequence[str]
     options: RunOptions
-    narrate: bool
+    shows_progress: bool
     stdin_image: bool = False
     errors: ErrorList | None = None
     pictures: FacePictures | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
 
-    def list_items(self, *, lazy: bool) -> Iterable[Item]:
-        """Return the items. With `lazy`, names on standard input are not read in advance.
+    def list_items(self, *, stream_names: bool) -> Iterable[Item]:
+        """Return the items. With `stream_names`, names on standard input are not read in advance.
 
         Raises UsageError if there are none, OutputError if one is a file that would be replaced.
         """
-        if lazy and self.has_names_on_stdin:
+        if stream_names and self.has_names_on_stdin:
             return self.find_items()
         items = ItemList(self.find_items())
         if not items and STANDARD_INPUT not in self.sources and not self.options.write_mode().resume:
@@ -93,7 +93,9 @@ class Job:
             locations = self.options.locations(self.context)
             refuse_inputs(replaced, [each.path for each in locations.values()], "checkpoints")
 
-    def run(self, items: Iterable[Item], classifier: Classifier, sink: Sink, *, shown: bool) -> tuple[Tally, float]:
+    def classify(
+        self, items: Iterable[Item], classifier: Classifier, sink: Sink, *, shown: bool
+    ) -> tuple[Tally, float]:
         """Classify the remaining items; return the counts of all rows of the output, and the seconds that it took."""
         from democlass.pipeline import run
 
@@ -118,16 +120,19 @@ class Job:
         if self.errors is not None:
             self.errors.add(prediction)
 
-    def end(self, whole: Tally, seconds: float, out: Path | None) -> int:
-        """Write the list of errors and the summary; return the exit code. `whole` counts all rows of the output."""
+    def end(self, all_rows: Tally, seconds: float, out: Path | None) -> int:
+        """Write the list of errors and the summary; return the exit code.
+
+        `all_rows` counts all rows of the output, also those of earlier runs.
+        """
         if self.errors is not None:
             self.errors.finish()
         if not self.options.quiet:
-            if self.narrate:
-                summarise(self.tally, whole, self.skipped, seconds, out, self.options.errors)
+            if self.shows_progress:
+                summarise(self.tally, all_rows, self.skipped, seconds, out, self.options.errors)
             elif self.tally.unreadable and not sys.stdout.isatty():
                 console.write_line(f"{self.tally.unreadable.total()} of {self.tally.rows} images could not be read")
-        return SOME_UNREADABLE if whole.unreadable else 0
+        return SOME_UNREADABLE if all_rows.unreadable else 0
 
     def refuse_late_image(self, items: Iterable[Item]) -> None:
         """Raise UsageError before the first row if standard input is an image, where its names are read later."""

@@ -9,7 +9,7 @@ import typer
 
 from democlass.cli.expand import expand
 from democlass.cli.group import show_version
-from democlass.cli.job import Job
+from democlass.cli.job import ClassifyJob
 from democlass.cli.option import IMAGES
 from democlass.cli.run import execute
 from democlass.cli.run_options import OutputFormat, RunOptions
@@ -52,4 +52,6 @@ def paths(
         raise UsageError("give a PATH: images, folders, patterns, or - for names on standard input; see --help")
     default_format = OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSONL
     sources = paths or [STANDARD_INPUT]
-    return execute(Job(context, sources, options, narrate=False, stdin_image=stdin_image), default_format)
+    return execute(
+        ClassifyJob(context, sources, options, shows_progress=False, stdin_image=stdin_image), default_format
+    )

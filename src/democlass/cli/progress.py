@@ -53,30 +53,30 @@ class Progress(Bar):
 
 
 def summarise(
-    tally: Tally, whole: Tally, skipped: Counter[str], seconds: float, out: Path | None, errors: Path | None = None
+    tally: Tally, all_rows: Tally, skipped: Counter[str], seconds: float, out: Path | None, errors: Path | None = None
 ) -> None:
     """Write a summary to standard error: numbers of images, reasons, rate, label counts, and output files.
 
-    `tally` counts the images of this run. `whole` counts all images of the output, including those of earlier runs that
-    this run resumed. Label counts are of all rows.
+    `tally` counts the images of this run. `all_rows` counts all images of the output, including those of earlier runs
+    that this run resumed. Label counts are of all rows.
     """
-    has_detection = whole.has_detection
+    has_detection = all_rows.has_detection
     rate = tally.rows / seconds if seconds else 0.0
     console.write_line(f"classified  {_images(tally.classified)} in {_duration(seconds)}, {rate:.1f} images/s")
     if has_detection:
         _list_faces(tally)
     _list("unreadable", tally.unreadable)
     _list("skipped", skipped)
-    if whole.rows != tally.rows:
+    if all_rows.rows != tally.rows:
         all_ = "all images" if has_detection else "all rows"
-        verb = "is" if whole.classified == 1 else "are"
-        console.write_line(f"{all_:<11} {whole.rows:,}, of which {whole.classified:,} {verb} classified")
+        verb = "is" if all_rows.classified == 1 else "are"
+        console.write_line(f"{all_:<11} {all_rows.rows:,}, of which {all_rows.classified:,} {verb} classified")
         if has_detection:
-            _list_faces(whole)
-        _list("unreadable", whole.unreadable)
-    if whole.classified:
-        heading = [_count_heading(whole)] if has_detection else []
-        for line in ("", *heading, *count_table(whole.labels), ""):
+            _list_faces(all_rows)
+        _list("unreadable", all_rows.unreadable)
+    if all_rows.classified:
+        heading = [_count_heading(all_rows)] if has_detection else []
+        for line in ("", *heading, *count_table(all_rows.labels), ""):
             console.write_line(line)
     if out is not None:
         console.write_line(f"rows        {out}")

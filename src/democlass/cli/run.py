@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from democlass.cli import console
 from democlass.cli.error_list import ErrorList
 from democlass.cli.interrupt import report_interruption
-from democlass.cli.job import Job
+from democlass.cli.job import ClassifyJob
 from democlass.cli.run_options import OutputFormat
 from democlass.cli.stdio import open_output, refuse_closed_input, refuse_closed_output
 from democlass.errors import UsageError
@@ -20,9 +20,9 @@ from democlass.files import is_pipe_or_device
 from democlass.flat import needs_path_bytes
 from democlass.inputs.item import Item, ItemList
 from democlass.inputs.local import STANDARD_INPUT
+from democlass.output.file_sink import FileSink
 from democlass.output.formats import FORMATS, Format, Writer, WriterOptions, format_of, require
 from democlass.output.paths import refuse_odd_place
-from democlass.output.single import FileSink
 from democlass.output.stream import StreamSink
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _FEW = 8
 """Fewer images than this are one batch of just their number, unless they go to a file. A single image is then quick."""
 
 
-def execute(job: Job, default_format: OutputFormat) -> int:
+def execute(job: ClassifyJob, default_format: OutputFormat) -> int:
     """Run a job and return its exit code. Raises DemoclassError."""
     job.options.check()
     _route_warnings()
@@ -53,23 +53,23 @@ def execute(job: Job, default_format: OutputFormat) -> int:
         return _run_to_file(job, out)
 
 
-def _run_to_file(job: Job, out: Path) -> int:
+def _run_to_file(job: ClassifyJob, out: Path) -> int:
     refuse_odd_place(out)
     format_ = _file_format(job, out)
     job.check_checkpoints()
     sink = FileSink(out, format_, job.options.write_mode(), warn=console.warn, watch=job.add_error)
     with closing(sink):
         # To resume, only the items without a row are kept in memory.
-        items = job.list_items(lazy=True) if sink.previous is None else job.find_items()
+        items = job.list_items(stream_names=True) if sink.previous is None else job.find_items()
         classifier = job.load(previous=sink.previous)
         job.refuse_late_image(items)
         sink.begin(_record(job, classifier, format_))
         with report_interruption(f"interrupted: the rows so far are in {sink.path}.partial; --resume continues"):
-            whole, seconds = job.run(items, classifier, sink, shown=True)
-    return job.end(whole, seconds, out)
+            all_rows, seconds = job.classify(items, classifier, sink, shown=True)
+    return job.end(all_rows, seconds, out)
 
 
-def _run_to_stream(job: Job, stream: BinaryIO, format_name: OutputFormat) -> int:
+def _run_to_stream(job: ClassifyJob, stream: BinaryIO, format_name: OutputFormat) -> int:
     refuse_closed_output(stream)
     on_terminal = stream.isatty()
     format_ = None if format_name is OutputFormat.TABLE else require(FORMATS[format_name.value])
@@ -77,7 +77,7 @@ def _run_to_stream(job: Job, stream: BinaryIO, format_name: OutputFormat) -> int
         raise UsageError(f"{format_.name} cannot be shown on a terminal: use --out FILE, or a pipe")
     job.check_checkpoints()
     is_flat = format_ is not None and format_.flat
-    items = job.list_items(lazy=not is_flat)
+    items = job.list_items(stream_names=not is_flat)
     classifier = job.load(image_count=_single_batch(items))
     job.refuse_late_image(items)
     path_bytes = is_flat and needs_path_bytes(item.name or "" for item in items)
@@ -89,8 +89,8 @@ def _run_to_stream(job: Job, stream: BinaryIO, format_name: OutputFormat) -> int
     )
     with closing(StreamSink(stream, lambda: _writer(stream, format_, options), watch=job.add_error)) as sink:
         sink.begin(_record(job, classifier, format_))
-        whole, seconds = job.run(items, classifier, sink, shown=job.narrate and not on_terminal)
-    return job.end(whole, seconds, None)
+        all_rows, seconds = job.classify(items, classifier, sink, shown=job.shows_progress and not on_terminal)
+    return job.end(all_rows, seconds, None)
 
 
 def _single_batch(items: Iterable[Item]) -> int | None:
@@ -98,7 +98,7 @@ def _single_batch(items: Iterable[Item]) -> int | None:
     return len(items) if isinstance(items, ItemList) and 0 < len(items) < _FEW else None
 
 
-def _file_format(job: Job, out: Path) -> Format:
+def _file_format(job: ClassifyJob, out: Path) -> Format:
     name = job.options.format
     format_ = require(FORMATS[name.value] if name else format_of(out))
     suffix = out.suffix.lower()
@@ -107,7 +107,7 @@ def _file_format(job: Job, out: Path) -> Format:
     return format_
 
 
-def _record(job: Job, classifier: Classifier, format_: Format | None) -> RunRecord:
+def _record(job: ClassifyJob, classifier: Classifier, format_: Format | None) -> RunRecord:
     from democlass.output.record import RunRecord
 
     command = [Path(sys.argv[0]).name.replace("__main__.py", "classify"), *sys.argv[1:]]
@@ -131,7 +131,7 @@ def _writer(stream: BinaryIO, format_: Format | None, options: WriterOptions) ->
 
 
 @contextmanager
-def _open_error_list(job: Job, out: Path | None) -> Iterator[None]:
+def _open_error_list(job: ClassifyJob, out: Path | None) -> Iterator[None]:
     """Give the job its list of errors, if it was asked for. Raises OutputError."""
     options = job.options
     if options.errors is None:

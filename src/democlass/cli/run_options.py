@@ -12,7 +12,7 @@ from democlass.cli.option import FOLDERS, IMAGES, OUTPUT, option
 from democlass.cli.options import NetworkOptions, SettingsOptions
 from democlass.errors import UsageError
 from democlass.inputs.local import Walk
-from democlass.output.single import WriteMode
+from democlass.output.file_sink import WriteMode
 from democlass.settings import Settings
 
 

@@ -46,12 +46,14 @@ class ServeSettings(SettingsOptions):
     face_size: Annotated[
         int,
         option("--face-size", panel=FACES, env="FACE_SIZE", metavar="PX", min=MIN_FACE_SIZE, max=MAX_FACE_SIZE,
-               help="For /faces: longest side in pixels of the reduced photo in which faces are searched."),
+               help="For /faces: longest side in pixels of the reduced image in which faces are searched. 960 finds "
+               "smaller faces and takes longer."),
     ] = FACE_SIZE  # fmt: skip
     min_face: Annotated[
         int,
         option("--min-face", panel=FACES, env="MIN_FACE", metavar="PX", min=1,
-               help="For /faces: faces smaller than this, in pixels of the photo, are not classified."),
+               help="For /faces: smallest side of a face to classify, in pixels of the image. Smaller faces get the "
+               "status too_small and no probabilities."),
     ] = MIN_FACE  # fmt: skip
 
     def settings(self) -> Settings:

@@ -23,6 +23,9 @@ _MAX_LENGTH = 120
 
 _NESTED = (Mapping, list, tuple)
 
+_FACE_DETECTOR = "face_detector"
+"""Key of the face detector in the JSON, beside the names of the tasks."""
+
 
 class WeightsFormat(str, Enum):
     """The format of the output."""
@@ -46,7 +49,8 @@ def weights(
 ) -> int:
     """Show which checkpoints are used and why: file, SHA-256, labels in output order, temperature, accuracy.
 
-    The accuracy is read from the card in the checkpoint: agreement with annotators, measured by `classify evaluate`.
+    Also the face detector, which --faces uses: file, SHA-256, network and licence. The accuracy is read from the card
+    in the checkpoint: agreement with annotators, measured by `classify evaluate`.
     """
     described = _describe(context, networks)
     if format_ is WeightsFormat.JSON:
@@ -80,7 +84,26 @@ def _describe(context: typer.Context, networks: NetworkOptions) -> dict[str, Any
             "temperature": checkpoint.temperature,
             "card": dict(checkpoint.card),
         }
-    return described
+    return {**described, _FACE_DETECTOR: _describe_face_detector()}
+
+
+def _describe_face_detector() -> dict[str, Any]:
+    """Return the file of the built-in face detector. It has no labels and no temperature. Raises CheckpointError."""
+    from democlass.faces.detector import CHECKPOINT
+    from democlass.networks.cards import plain_card
+    from democlass.networks.checkpoint_files import read
+    from democlass.networks.locations import BUILT_IN, built_in_folder
+
+    path = built_in_folder() / CHECKPOINT
+    contents = read(path)
+    card = plain_card(contents.metadata.get("card") or {})
+    return {
+        "title": "face detector, used with --faces",
+        "path": str(path),
+        "why": BUILT_IN,
+        "sha256": contents.sha256,
+        "card": card,
+    }
 
 
 def _print(described: dict[str, Any], verbose: bool) -> None:
@@ -92,15 +115,16 @@ def _print(described: dict[str, Any], verbose: bool) -> None:
     from democlass.names import to_printable
 
     out = Console(highlight=False, markup=False, emoji=False)
-    for number, checkpoint in enumerate(described.values()):
+    for number, (name, checkpoint) in enumerate(described.items()):
         if number:
             out.print()
         out.print(Text(checkpoint["title"], style="bold"))
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
-        for name, text in _summary(checkpoint, verbose):
-            grid.add_row(name, Text(to_printable(text)))
+        lines = _detector_summary if name == _FACE_DETECTOR else _summary
+        for heading, text in lines(checkpoint, verbose):
+            grid.add_row(heading, Text(to_printable(text)))
         out.print(grid)
         if verbose and checkpoint["card"]:
             for depth, line in _lines("card", checkpoint["card"]):
@@ -111,11 +135,10 @@ def _print(described: dict[str, Any], verbose: bool) -> None:
 
 
 def _summary(checkpoint: dict[str, Any], verbose: bool) -> Iterator[tuple[str, str]]:
-    """Yield the name and text of each line about one checkpoint."""
-    digest = checkpoint["sha256"]
+    """Yield the name and text of each line about the checkpoint of a task."""
     yield "path", checkpoint["path"]
     yield "why", checkpoint["why"]
-    yield "sha256", digest if verbose else f"{digest[:_SHORT_DIGEST]}…"
+    yield "sha256", _digest(checkpoint, verbose)
     yield "temperature", str(checkpoint["temperature"])
     assumed = "" if checkpoint["labels_named"] else " (assumed: the checkpoint lists no labels)"
     yield "labels", ", ".join(checkpoint["labels"]) + assumed
@@ -123,6 +146,20 @@ def _summary(checkpoint: dict[str, Any], verbose: bool) -> Iterator[tuple[str, s
         yield "card", "none"
     elif not verbose:
         yield "accuracy", _accuracy(checkpoint["card"])
+
+
+def _detector_summary(detector: dict[str, Any], verbose: bool) -> Iterator[tuple[str, str]]:
+    """Yield the name and text of each line about the face detector, which is always the built-in one."""
+    yield "path", detector["path"]
+    yield "sha256", _digest(detector, verbose)
+    if not verbose:
+        for name in ("network", "licence"):
+            yield name, _truncate(str(detector["card"].get(name, "not in the card")))
+
+
+def _digest(checkpoint: dict[str, Any], verbose: bool) -> str:
+    digest: str = checkpoint["sha256"]
+    return digest if verbose else f"{digest[:_SHORT_DIGEST]}…"
 
 
 def _accuracy(card: Mapping[str, Any]) -> str:

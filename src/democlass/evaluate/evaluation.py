@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from democlass import __version__
 from democlass.errors import MissingExtraError
-from democlass.evaluate.matching import MatchedPredictions, join_labels, match_predictions
+from democlass.evaluate.matching import join_labels, match_predictions
 from democlass.evaluate.predictions import read_results
 from democlass.evaluate.run_records import describe_detection, describe_run, read_record
+from democlass.inputs.item import Item
 from democlass.inputs.labels import LabelSet
 from democlass.output.run_info import now
 from democlass.results import Prediction
@@ -25,10 +26,13 @@ def evaluate(
     source: Classifier | Path,
     on_prediction: Callable[[Prediction], object] = lambda _: None,
     tasks: Sequence[Task] = TASKS,
+    *,
+    items: Iterable[Item] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a classifier, or the predictions in a file of results, and return all metrics as JSON values.
 
-    `on_prediction` is called for each image that the classifier has classified. In the returned dict:
+    `on_prediction` is called for each image that the classifier has classified. `items` are these images, by default
+    one for each example of the label set, in order. In the returned dict:
 
     - `date` is in UTC.
     - `lacking` counts rows of the labels file that are not used, and `unused` predictions, by reason.
@@ -53,7 +57,9 @@ def evaluate(
         run = {"predictions": str(source), **describe_run(record, tasks)}
         detection = describe_detection((record or {}).get("options"))
     else:
-        matched = _classify(source, label_set, on_prediction)
+        if items is None:
+            items = (Item.of(example.path) for example in label_set.examples)
+        matched = match_predictions(label_set, _classify(source, items, on_prediction))
         run = {"predictions": None, **_describe_classifier(source, date)}
         detection = describe_detection(vars(source.settings))
     labelled = join_labels(label_set, matched, tasks)
@@ -72,14 +78,11 @@ def evaluate(
 
 
 def _classify(
-    classifier: Classifier, label_set: LabelSet, on_prediction: Callable[[Prediction], object]
-) -> MatchedPredictions:
-    def predictions() -> Iterator[Prediction]:
-        for prediction in classifier.classify([example.path for example in label_set.examples]):
-            on_prediction(prediction)
-            yield prediction
-
-    return match_predictions(label_set, predictions())
+    classifier: Classifier, items: Iterable[Item], on_prediction: Callable[[Prediction], object]
+) -> Iterator[Prediction]:
+    for prediction in classifier.classify(items):
+        on_prediction(prediction)
+        yield prediction
 
 
 def _describe_classifier(classifier: Classifier, date: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def prepare(
 ) -> list[Pixels]:
     """Decode an image and cut it to every geometry. Raises ImageError.
 
-    Returns the pixels of each face. Today the only face is the whole image.
+    Returns the pixels of one face: the whole image.
     """
     image = read(source, ignore_exif=ignore_exif, max_pixels=max_pixels, fast=fast)
     return [apply_geometries(image, tuple(geometries), max_pixels=max_pixels)]

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from democlass.boxes import Box
+from democlass.images.label_places import Area, place_labels
 from democlass.images.regions import cut_region
 
 CAPTION = "Labels: perceived gender and perceived race, estimated by democlass"
@@ -71,10 +72,11 @@ def _annotate(image: Image.Image, marks: Sequence[Mark], blur: bool) -> Image.Im
             _blur(marked, mark.box)
     canvas = ImageDraw.Draw(marked)
     font = ImageFont.load_default(max(_MIN_FONT, max(image.size) // _CHARACTERS_PER_SIDE))
+    line_width = max(2, max(image.size) // 400)
     for mark in marks:
-        _draw_mark(canvas, mark, font, image.size)
+        _draw_box(canvas, mark, line_width)
     if marks:
-        _write(canvas, (0, image.height), [CAPTION], font, image.size)
+        _write_labels(canvas, marks, font, image.size, gap=line_width)
     return marked
 
 
@@ -90,27 +92,43 @@ def _blur(image: Image.Image, box: Box) -> None:
     image.paste(blocks.resize(area.size, Image.Resampling.NEAREST), (left, top))
 
 
-def _draw_mark(canvas: ImageDraw.ImageDraw, mark: Mark, font: Any, size: tuple[int, int]) -> None:
-    line_width = max(2, max(size) // 400)
+def _draw_box(canvas: ImageDraw.ImageDraw, mark: Mark, line_width: int) -> None:
     colour = _SMALL_COLOUR if mark.is_small else _FACE_COLOUR
     corners = _corners(mark.box)
     canvas.line([*corners, corners[0]], fill=colour, width=1 if mark.is_small else line_width, joint="curve")
-    below = max(y for _, y in corners) + line_width
-    _write(canvas, (min(x for x, _ in corners), below), mark.lines, font, size)
 
 
-def _write(
-    canvas: ImageDraw.ImageDraw, place: tuple[float, float], lines: Sequence[str], font: Any, size: tuple[int, int]
+def _write_labels(
+    canvas: ImageDraw.ImageDraw, marks: Sequence[Mark], font: Any, size: tuple[int, int], *, gap: int
 ) -> None:
-    """Write lines of text on a dark background, moved inside the image."""
-    if not lines:
-        return
-    text = "\n".join(lines)
-    left, top, right, bottom = canvas.multiline_textbbox((0, 0), text, font=font)
-    x = max(0.0, min(place[0], size[0] - (right - left)))
-    y = max(0.0, min(place[1], size[1] - (bottom - top)))
-    canvas.rectangle((x, y, x + right - left, y + bottom - top), fill=_BACKGROUND)
-    canvas.multiline_text((x - left, y - top), text, font=font, fill=_TEXT_COLOUR)
+    """Write the lines of each mark and the caption where they cover no other face. `gap` is their distance to faces.
+
+    Where there is no place for all lines, only the first one is written.
+    """
+
+    def measure(text: str) -> tuple[float, float]:
+        left, top, right, bottom = canvas.multiline_textbbox((0, 0), text, font=font)
+        return right - left, bottom - top
+
+    def write(text: str, area: Area) -> None:
+        left, top, _, _ = canvas.multiline_textbbox((0, 0), text, font=font)
+        canvas.rectangle(area, fill=_BACKGROUND)
+        canvas.multiline_text((area.left - left, area.top - top), text, font=font, fill=_TEXT_COLOUR)
+
+    labels = [["\n".join(mark.lines), mark.lines[0]] if mark.lines else [] for mark in marks]
+    faces = [_bounds(mark.box).grown(gap, gap) for mark in marks]
+    sizes = [[measure(text) for text in versions] for versions in labels]
+    places, caption_area = place_labels(size, faces, sizes, measure(CAPTION))
+    write(CAPTION, caption_area)
+    for versions, place in zip(labels, places, strict=True):
+        if place is not None:
+            write(versions[place.version], place.area)
+
+
+def _bounds(box: Box) -> Area:
+    """Return the smallest upright rectangle around a rotated box."""
+    xs, ys = zip(*_corners(box), strict=True)
+    return Area(min(xs), min(ys), max(xs), max(ys))
 
 
 def _corners(box: Box) -> list[tuple[float, float]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from democlass.errors import OutputError
 from democlass.files import TEMPORARY_SUFFIX, file_identity, is_same_file
+from democlass.output.file_sink import refuse_odd_place
 from democlass.output.locks import open_locked
-from democlass.output.single import refuse_odd_place
 
 NOTHING_SAVED = "interrupted before the first step: nothing to save"
 _MEGABYTE = 1_000_000

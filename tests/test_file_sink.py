@@ -14,9 +14,9 @@ import pytest
 from democlass.classifier import Classifier
 from democlass.errors import OutputError
 from democlass.inputs.item import Item
+from democlass.output.file_sink import FileSink, WriteMode
 from democlass.output.formats import FORMATS
 from democlass.output.record import RunRecord
-from democlass.output.single import FileSink, WriteMode
 from democlass.results import Prediction
 from democlass.tasks import TASKS
 
