@@ -11,7 +11,7 @@ from democlass.errors import UsageError
 from democlass.inputs.labels import LabelSet
 from democlass.settings import DECODE_TIMEOUT
 from democlass.tasks import Task
-from democlass.train.fingerprints import labels_fingerprint
+from democlass.train.fingerprints import labels_fingerprint, list_sizes_and_times
 from democlass.train.paths import TrainPaths, named_inputs
 from democlass.train.recipe import Recipe
 
@@ -63,11 +63,14 @@ class TrainJob:
 
     def fingerprint(self, teacher_sha256: str | None) -> dict[str, Any]:
         """Return all that must be the same when the training is resumed."""
+        train, validation = self.labels.of(self.task), self.validation.of(self.task)
         return {
             "task": self.task.name,
             "outputs": list(self.task.labels),
-            "labels": labels_fingerprint(self.labels.of(self.task), self.task),
-            "choose": labels_fingerprint(self.validation.of(self.task), self.task),
+            "labels": labels_fingerprint(train, self.task),
+            "choose": labels_fingerprint(validation, self.task),
+            "files": list_sizes_and_times(train),
+            "validation_files": list_sizes_and_times(validation),
             "skip_unreadable": self.skip_unreadable,
             "network": self.network,
             "teacher": teacher_sha256,
