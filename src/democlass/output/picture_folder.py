@@ -45,6 +45,8 @@ class PictureFolder:
     def write(self, name: str, suffix: str, content: bytes) -> None:
         """Write a picture of the image with that name; `suffix` ends the file name. Raises WriteError."""
         target = self.path_of(name, suffix)
+        if not self.path.is_dir():  # otherwise a new folder would have the pictures of the later images only
+            raise WriteError(f"{self.path} was moved or deleted during the run: --resume continues in a new folder")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if not Path(os.path.realpath(target.parent)).is_relative_to(self.path):
