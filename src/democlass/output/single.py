@@ -145,8 +145,8 @@ class FileSink:
             if self._log.is_in_place:
                 raise write_error(self.path, error) from None
             raise WriteError(
-                f"can't write {self.path}: {error.strerror or error}. {self._log.path}, which has the rows, was moved or "
-                "deleted during the run"
+                f"can't write {self.path}: {error.strerror or error}. {self._log.path}, which has the rows, was moved "
+                "or deleted during the run"
             ) from None
         self._log.close(discard=True)
         return tally
