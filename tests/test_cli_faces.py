@@ -194,6 +194,19 @@ def test_pictures_of_faces_and_photos_are_written(photos: Path, tmp_path: Path, 
                       "small.png.faces.jpg"]  # fmt: skip
 
 
+def test_overwriting_warns_of_pictures_that_stay_from_an_earlier_run(tmp_path: Path, classify_here: Run) -> None:
+    words = ("batch", "a.jpg", "--faces", "--out", "r.csv", "--annotate", "marked", "--overwrite", "--quiet")
+    group([200], size=(400, 300)).save(tmp_path / "a.jpg")
+    assert classify_here(*words).stderr == b""
+    (tmp_path / "a.jpg").write_bytes(b"no image any more")
+    result = classify_here(*words, "--blur")
+    assert result.stderr.decode().startswith("warning: --annotate marked has pictures of an earlier run: ")
+    assert (result.returncode, sorted(os.listdir(tmp_path / "marked"))) == (
+        3,
+        [".democlass-pictures", "a.jpg.faces.jpg"],
+    )
+
+
 def test_a_folder_of_originals_is_never_written_to(photos: Path, classify_here: Run) -> None:
     before = sorted(path for path in photos.parent.rglob("*"))
     for folder in ("photos", "photos/b", ".", "photos/new"):

@@ -243,3 +243,23 @@ def same_settings(out: Path) -> RunRecord:
     before = RunRecord.read(Path(f"{out}.run.json"))
     assert before is not None
     return replace(before, state="running", runs=[RunInfo.of(2, [], [])])
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_an_output_whose_folder_is_gone_at_the_end_is_not_said_to_have_kept_its_rows(
+    is_moved: bool, here: Path
+) -> None:
+    (here / "results").mkdir()
+    with closing(FileSink(here / "results" / "r.csv", FORMATS["csv"], RESUME)) as output:
+        output.begin(record("csv"))
+        for item in output.remaining(find(["photos"], Walk(), Counter())):
+            output.write(predict(str(item.name)))
+        (here / "results").rename(here / "moved")
+        if not is_moved:
+            shutil.rmtree(here / "moved")
+        with pytest.raises(WriteError, match=r"r\.csv\.partial, which has the rows, was moved or deleted") as failed:
+            output.finish(Counter())
+    assert "Rows so far are kept" not in str(failed.value)
+    if is_moved:
+        assert run(here / "moved" / "r.csv", find_names("photos"), RESUME)[0] == []
+        assert paths(here / "moved" / "r.csv") == find_names("photos")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,12 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path)
     (tmp_path / "pictures" / "a").touch()
     with pytest.raises(WriteError, match="can't write"):
         folder.write("a/1.jpg", ".png", b"picture")
+
+
+def test_a_folder_that_is_deleted_during_the_run_is_not_made_again(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "new" / "pictures")
+    folder.write("a.jpg", ".faces.jpg", b"picture")
+    shutil.rmtree(tmp_path / "new")
+    with pytest.raises(WriteError, match="pictures was moved or deleted during the run"):
+        folder.write("b.jpg", ".faces.jpg", b"picture")
+    assert os.listdir(tmp_path) == []

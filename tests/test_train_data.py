@@ -17,7 +17,7 @@ from democlass.inputs.labels import Example, read_labels
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.train import label_checks
-from democlass.train.fingerprints import labels_fingerprint
+from democlass.train.fingerprints import find_changed, labels_fingerprint
 from democlass.train.job import TrainJob
 from democlass.train.label_checks import check_labels, count_shared_images
 from democlass.train.run import train
@@ -100,6 +100,52 @@ def test_skipped_images_stay_skipped_when_the_training_is_resumed(faces: Path) -
     Image.new("RGB", (48, 48)).save(faces / "labels3.png")
     train(replace(stopped, resume=True))
     assert have_same_weights(faces / "whole.pth", faces / "new.pth")
+
+
+@pytest.mark.parametrize("name", ["labels", "validation"])
+def test_a_training_is_not_resumed_with_changed_images(name: str, faces: Path) -> None:
+    what = {"labels": "training", "validation": "validation"}[name]
+    job = make_job(faces, "new.pth")
+    with pytest.raises(StoppedError):
+        train(job, stop_at(3))
+    image, state = faces / f"{name}3.png", (faces / "new.pth.state").read_bytes()
+    content, status = image.read_bytes(), image.stat()
+
+    for changed in (content[::-1], content + b"longer"):
+        image.write_bytes(changed)
+        with pytest.raises(OutputError, match=rf"can't resume \S+: 1 {what} image changed since the training began"):
+            train(replace(job, resume=True))
+    assert (faces / "new.pth.state").read_bytes() == state
+
+    image.write_bytes(content)
+    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    train(replace(job, resume=True))
+
+
+def test_a_training_is_resumed_with_copies_of_its_images(faces: Path) -> None:
+    job = make_job(faces, "new.pth")
+    with pytest.raises(StoppedError):
+        train(job, stop_at(3))
+    for image in faces.glob("*.png"):
+        os.utime(image)
+    (faces / "labels5.png").write_bytes(b"another size")
+    with pytest.raises(OutputError, match="1 training image changed"):
+        train(replace(job, resume=True))
+
+
+@pytest.mark.parametrize("before", [None, [], [[1, 1]], [1, 2], "nonsense"])
+def test_all_files_changed_if_a_state_has_no_list_of_them(before: object) -> None:
+    assert find_changed(before, [[1, 1], [2, 2]]) == [0, 1]
+
+
+def test_changed_files_are_found_by_size_and_by_time_unless_all_times_differ() -> None:
+    before = [[1, 10], [2, 20], []]
+    assert find_changed(before, before) == []
+    assert find_changed(before, [[1, 10], [2, 21], []]) == [1]
+    assert find_changed(before, [[1, 11], [2, 21], []]) == [0, 1]
+    assert find_changed(before, [[1, 11], [2, 21], []], ignored={2}) == []
+    assert find_changed(before, [[1, 11], [3, 21], [5, 5]], ignored={2}) == [1]
+    assert find_changed(before, [[1, 10], [2, 20], [5, 5]]) == [2]
 
 
 def test_an_image_that_is_lost_during_the_training_ends_it_after_saving(faces: Path) -> None:

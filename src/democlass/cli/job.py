@@ -85,7 +85,8 @@ class ClassifyJob:
     def open_pictures(self) -> None:
         """Begin the folders of --save-crops and --annotate. Raises OutputError, UsageError."""
         options = self.options
-        self.pictures = new_pictures(options, self.sources, may_replace=options.write_mode().may_replace)
+        may_replace = options.write_mode().may_replace
+        self.pictures = new_pictures(options, self.sources, may_replace=may_replace, overwrite=options.overwrite)
 
     def check_checkpoints(self) -> None:
         """Raise OutputError if a file that would be replaced is a checkpoint of the run; CheckpointError."""

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from democlass.output.face_pictures import FacePictures
 
 
-def new_pictures(options: FaceOptions, sources: Sequence[str], *, may_replace: bool) -> FacePictures | None:
-    """Return the pictures to write, or None if none were asked for. Raises OutputError, UsageError."""
+def new_pictures(
+    options: FaceOptions, sources: Sequence[str], *, may_replace: bool, overwrite: bool
+) -> FacePictures | None:
+    """Return the pictures to write, or None if none were asked for. Raises OutputError, UsageError.
+
+    With `overwrite`, a warning says that pictures which are not replaced stay, because they may belong to no row, or
+    show faces that --blur would hide.
+    """
     if options.save_crops is None and options.annotate is None:
         return None
     from democlass.output.face_pictures import FacePictures
@@ -26,7 +32,15 @@ def new_pictures(options: FaceOptions, sources: Sequence[str], *, may_replace: b
         raise UsageError("--save-crops and --annotate are the same folder: use two")
 
     def begin(path: Path | None, option: str) -> PictureFolder | None:
-        return None if path is None else PictureFolder(path, option, sources=sources, may_replace=may_replace)
+        if path is None:
+            return None
+        folder = PictureFolder(path, option, sources=sources, may_replace=may_replace)
+        if overwrite and folder.has_pictures:
+            console.warn(
+                f"{option} {path} has pictures of an earlier run: those of images and faces that are no longer found "
+                "stay there unchanged; use a new folder, or delete it first"
+            )
+        return folder
 
     return FacePictures(
         crops=begin(options.save_crops, "--save-crops"),

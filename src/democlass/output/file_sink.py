@@ -142,7 +142,12 @@ class FileSink:
             record = replace(self._record, state=FINISHED, finished=now(), tallies=tallies, runs=runs)
             replace(record, log_bytes=None, replaces=None).write(self._record_path)
         except OSError as error:
-            raise write_error(self.path, error) from None
+            if self._log.is_in_place:
+                raise write_error(self.path, error) from None
+            raise WriteError(
+                f"can't write {self.path}: {error.strerror or error}. {self._log.path}, which has the rows, was moved "
+                "or deleted during the run"
+            ) from None
         self._log.close(discard=True)
         return tally
 

@@ -27,6 +27,8 @@ _DIGEST = 16  # characters
 class PictureFolder:
     """Writes pictures below `path`. `option` is the option that named it, for messages.
 
+    `has_pictures` is whether the folder had pictures of an earlier run when this one began.
+
     Raises OutputError if the folder has other files, unless it was made by democlass and `may_replace`, or if it is
     inside one of `sources`, whose next run would take the pictures for images.
     """
@@ -45,6 +47,8 @@ class PictureFolder:
     def write(self, name: str, suffix: str, content: bytes) -> None:
         """Write a picture of the image with that name; `suffix` ends the file name. Raises WriteError."""
         target = self.path_of(name, suffix)
+        if not self.path.is_dir():  # otherwise a new folder would have the pictures of the later images only
+            raise WriteError(f"{self.path} was moved or deleted during the run: --resume continues in a new folder")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if not Path(os.path.realpath(target.parent)).is_relative_to(self.path):
@@ -64,9 +68,11 @@ class PictureFolder:
         return self.path.joinpath(*map(os.fsdecode, folders), os.fsdecode(file) + suffix)
 
     def _begin(self, option: str, may_replace: bool) -> None:
+        """Create or check the folder, and mark it. Raises OSError, OutputError."""
         self.path.mkdir(parents=True, exist_ok=True)
         marker = self.path / MARKER
         is_own = marker.is_file() and not marker.is_symlink()
+        self.has_pictures = any(path.name != MARKER for path in self.path.iterdir())
         if any(self.path.iterdir()) and not (is_own and may_replace):
             advice = "--resume or --overwrite, or another folder" if is_own else "a new or empty folder"
             raise OutputError(f"{option} {self.path} is not empty: use {advice}")

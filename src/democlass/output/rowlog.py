@@ -63,6 +63,13 @@ class RowLog:
         """Whether `close` was not called yet."""
         return not self._file.closed
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still at its path, so that a later run finds it: not moved, deleted or replaced."""
+        with suppress(OSError):
+            return os.path.samestat(self.status(), self.path.stat())
+        return False
+
     def status(self) -> os.stat_result:
         """Return the status of the file: owner, mode, size."""
         return os.fstat(self.descriptor)
@@ -134,11 +141,9 @@ class RowLog:
         """Release the file. Delete it first if it is empty or `discard` is true."""
         if self._file.closed:
             return
-        status = self.status()
-        if discard or status.st_size == 0:
+        if (discard or self.status().st_size == 0) and self.is_in_place:
             with suppress(FileNotFoundError):  # deleted by hand
-                if os.path.samestat(status, self.path.stat()):
-                    self.path.unlink()
+                self.path.unlink()
         self._file.close()
 
     def _line(self, prediction: Prediction, replaces: int | None) -> bytes:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from democlass.inputs.labels import Example
@@ -37,6 +37,30 @@ def files_fingerprint(examples: Sequence[Example], stats: Sequence[FileStat | No
     """Return a SHA-256 of the images' names, sizes and modification times, in order."""
     entries = ((each.size, each.modified) if each else None for each in stats)
     return _fingerprint(zip(_relative_names(examples), entries, strict=True))
+
+
+def list_sizes_and_times(examples: Iterable[Example]) -> list[list[int]]:
+    """Return `[bytes, modification time in nanoseconds]` of each example's file, an empty list if it is missing.
+
+    A saved list tells later which files have changed: see `find_changed`.
+    """
+    return [[each.size, each.modified] if each else [] for each in stat_files(examples)]
+
+
+def find_changed(before: object, now: Sequence[Sequence[int]], ignored: Container[int] = ()) -> list[int]:
+    """Return the indices of the files that changed between two results of `list_sizes_and_times`.
+
+    Copying a folder gives all files new times. So if the times of all files differ, only their sizes count. Files
+    with an index in `ignored` do not count. `before` comes from a file; if it is no such list for as many files, all
+    changed.
+    """
+    indices = [index for index in range(len(now)) if index not in ignored]
+    if not (isinstance(before, list) and len(before) == len(now) and all(isinstance(each, list) for each in before)):
+        return indices
+    changed = [index for index in indices if before[index] != now[index]]
+    if changed != indices:
+        return changed
+    return [index for index in indices if before[index][:1] != now[index][:1]]
 
 
 def _stat_file(path: str) -> FileStat | None:

@@ -12,7 +12,7 @@ from democlass.errors import UsageError
 from democlass.inputs.labels import LabelSet
 from democlass.settings import DECODE_TIMEOUT
 from democlass.tasks import Task
-from democlass.train.fingerprints import labels_fingerprint
+from democlass.train.fingerprints import labels_fingerprint, list_sizes_and_times
 from democlass.train.heads import Heads
 from democlass.train.paths import TrainPaths, named_inputs
 from democlass.train.recipe import Recipe
@@ -77,11 +77,14 @@ class TrainJob:
 
     def fingerprint(self, teachers: Sequence[str]) -> dict[str, Any]:
         """Return all that must be the same when the training is resumed. `teachers` are their SHA-256."""
+        train, validation = self.labels.of(self.task), self.validation.of(self.task)
         return {
             "task": self.task.name,
             "outputs": list(self.task.labels),
-            "labels": labels_fingerprint(self.labels.of(self.task), self.task),
-            "choose": labels_fingerprint(self.validation.of(self.task), self.task),
+            "labels": labels_fingerprint(train, self.task),
+            "choose": labels_fingerprint(validation, self.task),
+            "files": list_sizes_and_times(train),
+            "validation_files": list_sizes_and_times(validation),
             "skip_unreadable": self.skip_unreadable,
             "network": self.network,
             "teacher": list(teachers),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from democlass.errors import OutputError
+from democlass.train.fingerprints import find_changed
 from democlass.train.saving import load_tensors, save_tensors
 
 _VERSION = 2
@@ -22,6 +23,9 @@ _FILE_KEYS = {
 
 _OPTION_NAMES = {"choose": "validation"}
 """Keys of the fingerprint that differ from the names that users know."""
+
+_FILES, _VALIDATION_FILES = "files", "validation_files"
+"""Keys of the fingerprint that are compared file by file. States of early versions do not have them."""
 
 _MAX_SHOWN = 12
 
@@ -80,10 +84,27 @@ class TrainState:
         differences = [
             f"{_OPTION_NAMES.get(name, name)}: {_shorten(self.fingerprint.get(name))} before, {_shorten(value)} now"
             for name, value in fingerprint.items()
-            if self.fingerprint.get(name) != value
+            if name not in (_FILES, _VALIDATION_FILES) and self.fingerprint.get(name) != value
         ]
         if differences:
             raise OutputError(f"{path} belongs to another training ({'; '.join(differences)})")
+        self._check_files(path, fingerprint)
+
+    def _check_files(self, path: Path, fingerprint: dict[str, Any]) -> None:
+        """Raise OutputError if images that are used have changed since the training began."""
+        counts = {
+            what: len(find_changed(self.fingerprint[key], fingerprint[key], faults))
+            for key, what, faults in (
+                (_FILES, "training", self.faults),
+                (_VALIDATION_FILES, "validation", self.validation_faults),
+            )
+            if key in self.fingerprint
+        }
+        if changed := [f"{count:,} {what} image{'s'[: count != 1]}" for what, count in counts.items() if count]:
+            raise OutputError(
+                f"can't resume {path}: {' and '.join(changed)} changed since the training began (size or modification "
+                "time). Restore them, or --overwrite starts again"
+            )
 
 
 def _shorten(value: Any) -> Any:
