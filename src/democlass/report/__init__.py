@@ -1,0 +1,1 @@
+"""The composition of a collection: shares of labels with honest intervals."""

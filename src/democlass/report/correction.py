@@ -1,0 +1,95 @@
+"""Shares corrected by the confusion matrix of the network, with intervals that include the matrix's own error.
+
+The predicted labels have the shares q = Cᵀ p, where C[i, j] is the probability that a face of label i is predicted as
+label j, and p are the shares that are asked for (Rogan and Gladen, "Estimating prevalence from the results of a
+screening test", 1978; for several labels Vaz, Izbicki and Stern, "Quantification under prior probability shift", 2019).
+Neither C nor q is known exactly. Both get their posterior: each row of C that of a Dirichlet distribution for the
+counts of that row, and q that of a Dirichlet distribution for the effective counts of the collection. For each draw of
+both, p is the constrained least squares solution: not negative, with the sum 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from democlass.report.estimates import PhotoSums, Shares
+
+DRAWS = 2000
+
+MAX_CONDITION = 20.0
+"""Largest condition number of a confusion matrix that is said to separate the labels well enough."""
+
+_PRIOR = 0.5
+"""Of the Dirichlet distributions, for each row together (Perks' prior): rows with few counts stay what they are."""
+
+_ITERATIONS = 300
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The corrected shares, and the condition number of the confusion matrix: large if it can't separate labels."""
+
+    shares: Shares
+    condition: float
+
+    @property
+    def is_nearly_singular(self) -> bool:
+        """Whether the network confuses some labels so much that counts hardly tell them apart."""
+        return self.condition > MAX_CONDITION
+
+
+def corrected(sums: PhotoSums, confusion: NDArray[np.int64], *, draws: int = DRAWS) -> Correction:
+    """Return the shares of K labels, corrected by a confusion matrix.
+
+    `sums` are those of the number of faces with each predicted label. `confusion[i, j]` is the number of faces of label
+    i that were predicted as label j, int64 K x K. Raises ValueError if a label has no face in the matrix.
+    """
+    if not (confusion.sum(1) > 0).all():
+        raise ValueError("the confusion matrix has a label without faces")
+    labels = len(confusion)
+    rng = np.random.default_rng(_SEED)
+    effective = sums.total / sums.design_effect()
+    rows = np.stack([rng.dirichlet(row + _PRIOR / labels, size=draws) for row in confusion], 1)
+    predicted = rng.dirichlet(effective + _PRIOR / labels, size=draws)
+    drawn = solve(rows, predicted)
+    matrix = confusion / confusion.sum(1, keepdims=True)
+    share = solve(matrix[None], sums.share[None])[0]
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    shares = Shares(share, np.minimum(low, share), np.maximum(high, share), round(sums.faces))
+    return Correction(shares, float(np.linalg.cond(matrix)))
+
+
+def solve(matrices: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the shares p, float64 N x K, not negative and with the sum 1, that minimise |Cᵀ p - q|.
+
+    `matrices` are C, float64 N x K x K with rows of the sum 1; `predicted` are q, float64 N x K. Solved by accelerated
+    projected gradients (Beck and Teboulle, "A fast iterative shrinkage-thresholding algorithm", 2009).
+    """
+    gram = matrices @ matrices.transpose(0, 2, 1)
+    target = np.einsum("nij,nj->ni", matrices, predicted)
+    step = 1 / np.linalg.eigvalsh(gram)[:, -1:]
+    share = project_to_simplex(predicted)
+    ahead, momentum = share, 1.0
+    for _ in range(_ITERATIONS):
+        gradient = np.einsum("nij,nj->ni", gram, ahead) - target
+        new = project_to_simplex(ahead - step * gradient)
+        next_momentum = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = new + (momentum - 1) / next_momentum * (new - share)
+        share, momentum = new, next_momentum
+    return share
+
+
+def project_to_simplex(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the nearest points, float64 N x K, that are not negative and have the sum 1.
+
+    Duchi et al., "Efficient projections onto the l1-ball for learning in high dimensions", ICML 2008.
+    """
+    ordered = -np.sort(-points, axis=1)
+    excess = (np.cumsum(ordered, axis=1) - 1) / np.arange(1, points.shape[1] + 1)
+    count = (ordered > excess).sum(1)
+    projected: NDArray[np.float64] = np.maximum(points - excess[np.arange(len(points)), count - 1][:, None], 0)
+    return projected
