@@ -224,9 +224,11 @@ def run(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
         os.closerange(3, 256)
-        for name, mode in (("stdin", "rb"), ("stdout", "wb"), ("stderr", "wb")):
-            stream = open(("stdin", "stdout", "stderr").index(name), mode, closefd=False)  # noqa: SIM115
-            setattr(sys, name, io.TextIOWrapper(stream, errors="backslashreplace" if name == "stderr" else "strict"))
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            stream = open(number, "wb" if number else "rb", closefd=False)  # noqa: SIM115
+            text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace")
+            setattr(sys, name, text)
+            setattr(sys, f"__{name}__", text)
         sys.argv = ["training_command.py" if request["tiny"] else "classify", *request["args"]]
         if request["tiny"]:
             training_command.replace_networks()
@@ -238,8 +240,8 @@ def run(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
     finally:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        for text in (sys.stdout, sys.stderr):
-            text.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 

@@ -77,10 +77,10 @@ def start_and_wait_for_rows(start: Start, collection: Path, out: Path, rows: int
     return process
 
 
-def test_a_run_and_its_summary(classify_tiny: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_run_and_its_summary(classify_here: Run, photos: Path, tmp_path: Path) -> None:
     (photos / "bad.jpg").touch()
     (photos / "notes.txt").touch()
-    result = classify_tiny("batch", "photos", "--out", "results.csv")
+    result = classify_here("batch", "photos", "--out", "results.csv")
     assert result.returncode == 3 and result.stdout == b""
     messages = result.stderr.decode()
     assert re.search(r"classified\s+6 images in [\d.]+ s, [\d.]+ images/s", messages)

@@ -19,6 +19,7 @@ from democlass.errors import OutputError, UsageError
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.tasks import TASKS
+from fork_server import ForkServer
 
 pytestmark = pytest.mark.slow
 
@@ -60,8 +61,8 @@ def test_the_command_replaces_neither_reports_nor_labels(evaluation_inputs: Any)
     assert Path("labels.csv").read_text().startswith("path,gender") and Path("all.json").read_text() == "mine"
 
 
-def test_a_terminal_shows_tables(evaluation_inputs: Any, tmp_path: Path) -> None:
-    shown = in_terminal("evaluate", "labels.csv", "--predictions", "results.csv", cwd=tmp_path)
+def test_a_terminal_shows_tables(evaluation_inputs: Any, commands: ForkServer, tmp_path: Path) -> None:
+    shown = in_terminal(commands, "evaluate", "labels.csv", "--predictions", "results.csv", cwd=tmp_path)
     assert "perceived gender: accuracy 100.0% (95 % interval 20.7% to 100.0%), 1 images" in shown
     assert "by gender" in shown and "over the 1 of 2 labels that the data has" in shown
 
