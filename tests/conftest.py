@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import thread_policy  # noqa: F401 (before torch)
+
+# isort: split
+
 import contextlib
 import fcntl
 import gc

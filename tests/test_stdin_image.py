@@ -32,7 +32,7 @@ main()
 
 
 def test_an_image_gets_the_same_row_as_its_file_and_is_decoded_in_a_child_process(
-    classify_tiny: Run, tmp_path: Path
+    classify_here: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "main.py").write_text(NO_DECODING_HERE)
     with HOPPER.open("rb") as image:
@@ -40,7 +40,7 @@ def test_an_image_gets_the_same_row_as_its_file_and_is_decoded_in_a_child_proces
             [sys.executable, "main.py", "-", "--stdin-image", "--quiet"],
             cwd=tmp_path, env=environment(), stdin=image, capture_output=True, timeout=120,
         )  # fmt: skip
-    named = classify_tiny(HOPPER)
+    named = classify_here(HOPPER)
     assert (piped.returncode, piped.stderr) == (0, b"")
     assert json.loads(piped.stdout) == json.loads(named.stdout) | {"path": "-"}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import EXAMPLES, Run, command, environment
+from fork_server import ForkServer
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +70,20 @@ def test_a_closed_standard_output_is_reported_in_one_line(words: list[str], tmp_
     assert result.stderr.decode() == "classify: can't write to standard output: it is not open\n"
 
 
-@pytest.mark.parametrize("words", [["--help"], *HEAVY], ids=" ".join)
-def test_a_pipe_that_its_reader_closed_ends_the_command_without_a_message(words: list[str], predictions: Path) -> None:
-    result = without_reader(words, predictions)
+def test_a_pipe_that_its_reader_closed_ends_the_command_without_a_message(predictions: Path) -> None:
+    result = without_reader(["--help"], predictions)
     assert (result.returncode, result.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", HEAVY, ids=" ".join)
+def test_a_pipe_that_its_reader_closed_ends_a_command_with_rows_without_a_message(
+    words: list[str], predictions: Path, commands: ForkServer, tiny_weights: Path
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        process = commands.start(*words, cwd=predictions, tiny=tiny_weights, stdout=closed, stderr=subprocess.PIPE)
+    assert (process.communicate()[1], process.returncode) == (b"", 141)
 
 
 def test_a_closed_standard_input_is_reported_in_one_line(tmp_path: Path) -> None:
