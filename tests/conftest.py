@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -55,14 +54,6 @@ class TinyNetwork(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.fc(x.mean((2, 3)))
         return logits
-
-
-class SlowNetwork(TinyNetwork):
-    """A network that waits a quarter of a second for each batch, so that a run takes longer than a signal to it."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        time.sleep(0.25)
-        return super().forward(x)
 
 
 def tiny_tasks(network: Callable[[int], nn.Module] = TinyNetwork) -> tuple[Task, ...]:
@@ -131,7 +122,7 @@ def faces(tmp_path: Path) -> Path:
     return make_faces(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[ForkServer]:
     """A process that has imported torch, and forks a process for each call of `classify train`."""
     from fork_server import ForkServer
@@ -285,7 +276,7 @@ def in_terminal(
     outer, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     variables = {"COLUMNS": str(width), "TERM": "xterm-256color", **(env or {})}
-    process = commands.start(*words, cwd=cwd, tiny=tiny, variables=variables, **{stream: inner})
+    process = commands.start(*words, cwd=cwd, tiny=tiny, variables=variables, **{stream: inner})  # type: ignore[arg-type]
     os.close(inner)
     output = b""
     with contextlib.suppress(OSError):  # the terminal closes with its last writer

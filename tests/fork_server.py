@@ -188,11 +188,11 @@ class ForkServer:
 
 def serve(connection: socket.socket) -> None:
     import conftest  # noqa: F401 (these are imported before processes are forked)
+    import democlass.classifier
     import democlass.cli.batch
     import democlass.cli.evaluate
     import democlass.cli.paths
     import democlass.cli.train
-    import democlass.classifier
     import democlass.train.run  # noqa: F401
 
     gc.freeze()

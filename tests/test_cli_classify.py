@@ -172,9 +172,7 @@ def test_labels_below_the_minimum_confidence_read_uncertain(classify_here: Run) 
     assert (row["gender"], row["race"]) == ("Male", "uncertain")
 
 
-def test_a_checkpoint_without_labels_causes_one_warning(
-    classify_tiny: Run, tmp_path: Path, tiny_weights: Path
-) -> None:
+def test_a_checkpoint_without_labels_causes_one_warning(classify_tiny: Run, tmp_path: Path, tiny_weights: Path) -> None:
     content = torch.load(tiny_weights / "model_checkpoint.pth", weights_only=True)
     torch.save(content["model_state_dict"], tmp_path / "mine.pth")
     result = classify_tiny(HOPPER, "--gender-checkpoint", "mine.pth", "--quiet")

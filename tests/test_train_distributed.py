@@ -13,7 +13,7 @@ from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.train.run import train
 from democlass.train.saving import load_tensors
-from fork_server import LoggedProcess, ForkServer
+from fork_server import ForkServer, LoggedProcess
 from training import (  # noqa: F401 (one_thread is an autouse fixture)
     MANY_STEPS,
     TINY,

@@ -1,6 +1,7 @@
 """The command `classify` with tiny networks in the task table.
 
-NETWORK=narrow selects narrow ResNets, and NETWORK=slow tiny networks that take a quarter of a second for a batch.
+NETWORK=narrow selects narrow ResNets, and NETWORK=slow tiny networks that take a quarter of a second for a batch, so
+that a run takes longer than a signal to it.
 
 It imports torch only where `classify` does, so that usage errors are found as fast.
 """
@@ -8,6 +9,7 @@ It imports torch only where `classify` does, so that usage errors are found as f
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 import democlass.tasks
@@ -21,9 +23,12 @@ def make_network(outputs: int) -> nn.Module:
         from narrow_resnet import NarrowResNet
 
         return NarrowResNet(outputs)
-    from conftest import SlowNetwork, TinyNetwork
+    from conftest import TinyNetwork
 
-    return SlowNetwork(outputs) if os.environ.get("NETWORK") == "slow" else TinyNetwork(outputs)
+    network = TinyNetwork(outputs)
+    if os.environ.get("NETWORK") == "slow":
+        network.register_forward_pre_hook(lambda *_: time.sleep(0.25))
+    return network
 
 
 def replace_networks() -> None:
