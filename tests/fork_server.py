@@ -1,7 +1,7 @@
 """Processes of the command, forked from one process that has imported everything.
 
-Importing torch takes seconds, a fork takes milliseconds. The program receives a JSON object per message. An object with
-`args`, `env`, `cwd` and `tiny` starts a process, whose standard streams come with the message, and is answered with the
+Importing torch takes seconds, a fork takes milliseconds. The program receives a JSON object per line. An object with
+`args`, `env`, `cwd` and `tiny` starts a process, whose standard streams come with the line, and is answered with the
 process ID. An object with `poll` is answered with the exit code of that process, negative if a signal ended it, or null
 if it runs. Tests of the start and the end of the interpreter need processes of their own.
 """
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _TIMEOUT = 120.0
-_MESSAGE = 2**17
-"""Maximum size of a message, in bytes. The environment is the longest part."""
-
 Stream = int | IO[bytes] | None
 """One of the standard streams of a process: a file, its descriptor, `subprocess.PIPE`, or None for /dev/null."""
 
@@ -115,7 +112,7 @@ class ForkServer:
 
     def __init__(self, env: dict[str, str]) -> None:
         self._env = env
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, theirs = socket.socketpair()
         with theirs:
             words = [sys.executable, __file__, str(theirs.fileno())]
             self._process = subprocess.Popen(words, env=env, pass_fds=[theirs.fileno()])
@@ -182,8 +179,22 @@ class ForkServer:
         return subprocess.CompletedProcess(args, process.returncode, output, messages)
 
     def request(self, request: dict[str, Any], descriptors: list[int] | None = None) -> Any:
-        socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors or [])
-        return json.loads(self._socket.recv(_MESSAGE))
+        send(self._socket, request, descriptors or [])
+        return receive(self._socket)[0]
+
+
+def send(connection: socket.socket, value: object, descriptors: list[int]) -> None:
+    content = json.dumps(value).encode() + b"\n"
+    sent = socket.send_fds(connection, [content], descriptors) if descriptors else 0
+    connection.sendall(content[sent:])
+
+
+def receive(connection: socket.socket) -> tuple[Any, list[int]]:
+    """Return a value and the descriptors that came with it. The value is None if the connection is closed."""
+    content, descriptors, _, _ = socket.recv_fds(connection, 65536, 3)
+    while content and not content.endswith(b"\n"):
+        content += connection.recv(65536)
+    return json.loads(content or b"null"), descriptors
 
 
 def serve(connection: socket.socket) -> None:
@@ -197,14 +208,13 @@ def serve(connection: socket.socket) -> None:
 
     gc.freeze()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(connection, _MESSAGE, 3)
-        if not message:
+        request, descriptors = receive(connection)
+        if request is None:
             return
-        request = json.loads(message)
         result = poll(request["poll"]) if "poll" in request else (os.fork() or run(request, descriptors))
         for descriptor in descriptors:
             os.close(descriptor)
-        connection.send(json.dumps(result).encode())
+        send(connection, result, [])
 
 
 def poll(pid: int) -> int | None:
