@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 EVALUATE = ["evaluate", "labels.csv", "--predictions", "results.jsonl"]
 FULL = "can't write to standard output: No space left on device"
-LIGHT = [["--version"], ["--help"], ["train", "--help"], ["weights"]]
+LIGHT = [["--version"], ["--help"], ["train", "--help"]]
 HEAVY = [[str(HOPPER), "-f", "table"], [str(HOPPER), "-f", "parquet"], EVALUATE]
 
 
@@ -61,6 +61,12 @@ def predictions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_full_disk_is_reported_in_one_line(words: list[str], predictions: Path) -> None:
     result = redirected(">/dev/full", words, predictions)
     assert (result.returncode, result.stderr.decode()) == (1, f"classify: {FULL}\n")
+
+
+def test_a_full_disk_is_reported_by_a_command_that_reads_checkpoints(commands: ForkServer, predictions: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        process = commands.start("weights", cwd=predictions, stdout=full, stderr=subprocess.PIPE)
+    assert (process.communicate()[1].decode(), process.returncode) == (f"classify: {FULL}\n", 1)
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], [str(HOPPER)], ["batch", str(HOPPER)]], ids=" ".join)
