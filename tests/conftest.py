@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import thread_policy  # noqa: F401 (before torch)
+
+# isort: split
+
 import contextlib
 import fcntl
 import gc
@@ -81,6 +85,14 @@ def tiny(tmp_path: Path) -> Callable[..., Classifier]:
 
 
 @pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with checkpoints of tiny networks."""
+    folder = tmp_path_factory.mktemp("tiny-weights")
+    save_tiny_weights(folder, tiny_tasks())
+    return folder
+
+
+@pytest.fixture(scope="session")
 def classifier() -> Classifier:
     """A classifier with the built-in checkpoints."""
     return Classifier.load(device="cpu")
@@ -110,13 +122,25 @@ def faces(tmp_path: Path) -> Path:
     return make_faces(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[ForkServer]:
     """A process that has imported torch, and forks a process for each call of `classify train`."""
     from fork_server import ForkServer
     from training import single_threaded
 
     with ForkServer(single_threaded()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[ForkServer]:
+    """A process that has imported torch, and forks a process for each call of `classify`: `commands.run("batch", …)`.
+
+    It is quicker than `classify` by seconds.
+    """
+    from fork_server import ForkServer
+
+    with ForkServer(environment()) as server:
         yield server
 
 
@@ -221,19 +245,38 @@ def classify_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
     gc.collect()  # ends the decoding processes of classifiers
 
 
+@pytest.fixture
+def classify_tiny(classify_here: Run, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Do the same as `classify_here`, with tiny networks in the task table. It is quicker by seconds."""
+    for task in TASKS:
+        monkeypatch.setitem(vars(task), "network", TinyNetwork)
+    weights = {"DEMOCLASS_WEIGHTS": str(tiny_weights), "DEMOCLASS_DEVICE": "cpu"}
+
+    def run(*words: str | bytes | Path, env: dict[str, str] | None = None, **more: Any) -> Any:
+        return classify_here(*words, env={**weights, **(env or {})}, **more)
+
+    return run
+
+
 def _text_stream(descriptor: int) -> io.TextIOWrapper:
     stream = open(descriptor, "wb", closefd=False)  # noqa: SIM115 (the file it belongs to is closed by its owner)
     return io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def in_terminal(
-    *words: str | bytes | Path, cwd: Path, stream: str = "stdout", width: int = 120, env: dict[str, str] | None = None
+    commands: ForkServer,
+    *words: str | bytes | Path,
+    cwd: Path,
+    stream: str = "stdout",
+    width: int = 120,
+    env: dict[str, str] | None = None,
+    tiny: Path | None = None,
 ) -> str:
     """Run the command with a real terminal as one of its streams, and return the output on it."""
     outer, inner = pty.openpty()
     fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    terminal = environment(**{"COLUMNS": str(width), "TERM": "xterm-256color", **(env or {})})
-    process = subprocess.Popen(command(*words), cwd=cwd, env=terminal, **{stream: inner})  # type: ignore[call-overload]
+    variables = {"COLUMNS": str(width), "TERM": "xterm-256color", **(env or {})}
+    process = commands.start(*words, cwd=cwd, tiny=tiny, variables=variables, **{stream: inner})  # type: ignore[arg-type]
     os.close(inner)
     output = b""
     with contextlib.suppress(OSError):  # the terminal closes with its last writer

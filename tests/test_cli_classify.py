@@ -16,7 +16,7 @@ import torch
 
 from conftest import EXAMPLES, Run, command, environment
 from democlass.flat import columns
-from democlass.networks.locations import built_in_folder
+from fork_server import ForkServer
 from processes import children_of, wait_until
 
 pytestmark = pytest.mark.slow
@@ -41,14 +41,14 @@ def test_rows_in_a_pipe_are_json_lines(classify_here: Run) -> None:
     assert result.returncode == 3 and result.stderr.endswith(b"1 of 3 images could not be read\n")
 
 
-def test_flat_formats_on_standard_output(classify_here: Run) -> None:
-    rows = list(csv.DictReader(io.StringIO(classify_here(HOPPER, "--format", "csv").stdout.decode())))
+def test_flat_formats_on_standard_output(classify_tiny: Run) -> None:
+    rows = list(csv.DictReader(io.StringIO(classify_tiny(HOPPER, "--format", "csv").stdout.decode())))
     assert [list(row) for row in rows] == [columns()]
     parquet = pytest.importorskip("pyarrow.parquet")
-    assert parquet.read_table(io.BytesIO(classify_here(HOPPER, "-f", "parquet").stdout)).num_rows == 1
+    assert parquet.read_table(io.BytesIO(classify_tiny(HOPPER, "-f", "parquet").stdout)).num_rows == 1
 
 
-def test_hostile_names_in_text_formats(classify_here: Run, tmp_path: Path) -> None:
+def test_hostile_names_in_text_formats(classify_tiny: Run, tmp_path: Path) -> None:
     names = [
         b"a\nb.jpg",
         b'quote".jpg',
@@ -61,12 +61,12 @@ def test_hostile_names_in_text_formats(classify_here: Run, tmp_path: Path) -> No
     for name in names:
         (tmp_path / os.fsdecode(name)).write_bytes(b"no image")
     listed = b"".join(name + b"\0" for name in names)
-    rows = json_lines(classify_here("-", "--null", input=listed).stdout)
+    rows = json_lines(classify_tiny("-", "--null", input=listed).stdout)
     assert [
         bytes.fromhex(str(row["path_bytes"])) if "path_bytes" in row else str(row["path"]).encode() for row in rows
     ] == names
     assert [("path_bytes" in row) for row in rows] == [name == b"caf\xe9.jpg" for name in names]
-    table = classify_here("-", "--null", "-f", "csv", input=listed).stdout.decode()
+    table = classify_tiny("-", "--null", "-f", "csv", input=listed).stdout.decode()
     read = list(csv.DictReader(io.StringIO(table, newline="")))
     assert [row["path"] for row in read] == [str(row["path"]) for row in rows]
     assert [row["path_bytes"] for row in read] == ["", "", "", "", "", b"caf\xe9.jpg".hex(), ""]
@@ -88,31 +88,31 @@ def test_names_on_standard_input_are_classified_as_they_arrive() -> None:
 
 
 @pytest.mark.parametrize("words", [["./batch"], ["batch/"], ["--", "batch"], ["-q", "./batch"], ["paths", "batch"]])
-def test_a_path_with_the_name_of_a_command(words: list[str], classify_here: Run, tmp_path: Path) -> None:
+def test_a_path_with_the_name_of_a_command(words: list[str], classify_tiny: Run, tmp_path: Path) -> None:
     (tmp_path / "batch").mkdir()
     (tmp_path / "batch" / "x.jpg").touch()
-    assert [row["error"] for row in json_lines(classify_here(*words).stdout)] == [EMPTY_FILE]
+    assert [row["error"] for row in json_lines(classify_tiny(*words).stdout)] == [EMPTY_FILE]
 
 
-def test_a_folder_named_paths_is_classified(classify_here: Run, tmp_path: Path) -> None:
+def test_a_folder_named_paths_is_classified(classify_tiny: Run, tmp_path: Path) -> None:
     (tmp_path / "paths").mkdir()
     (tmp_path / "paths" / "x.jpg").touch()
-    assert [row["path"] for row in json_lines(classify_here("paths").stdout)] == ["paths/x.jpg"]
+    assert [row["path"] for row in json_lines(classify_tiny("paths").stdout)] == ["paths/x.jpg"]
 
 
-def test_a_usage_error_mentions_a_folder_with_the_name_of_the_command(classify_here: Run, tmp_path: Path) -> None:
-    assert b"./batch" not in classify_here("batch", "none", "--out", "x.csv").stderr
+def test_a_usage_error_mentions_a_folder_with_the_name_of_the_command(classify_tiny: Run, tmp_path: Path) -> None:
+    assert b"./batch" not in classify_tiny("batch", "none", "--out", "x.csv").stderr
     (tmp_path / "batch").mkdir()
     for words in (["batch"], ["batch", "none", "--out", "x.csv"], ["batch", "--nonsense"]):
-        result = classify_here(*words)
+        result = classify_tiny(*words)
         assert result.stderr.endswith(
             b"\nclassify: there is a folder batch here: to classify what is in it, write ./batch\n"
         )
         assert result.returncode == 2
 
 
-def test_options_may_come_before_the_paths(classify_here: Run) -> None:
-    result = classify_here("--format", "csv", "--batch-size", "2", HOPPER)
+def test_options_may_come_before_the_paths(classify_tiny: Run) -> None:
+    result = classify_tiny("--format", "csv", "--batch-size", "2", HOPPER)
     assert result.stdout.startswith(b"path,status,error") and result.returncode == 0
 
 
@@ -135,8 +135,8 @@ def test_options_may_come_before_the_paths(classify_here: Run) -> None:
         (["x.jpg", "--out", "."], "is a folder"),
     ],
 )
-def test_a_usage_error_is_one_line_and_the_exit_code_2(words: list[str], message: str, classify_here: Run) -> None:
-    result = classify_here(*words)
+def test_a_usage_error_is_one_line_and_the_exit_code_2(words: list[str], message: str, classify_tiny: Run) -> None:
+    result = classify_tiny(*words)
     assert result.returncode == 2 and result.stdout == b""
     assert result.stderr.startswith(b"classify: ") and result.stderr.count(b"\n") == 1
     assert message in result.stderr.decode()
@@ -150,8 +150,8 @@ def test_a_usage_error_is_one_line_and_the_exit_code_2(words: list[str], message
         ("--weights", "(option --weights)"),
     ],
 )
-def test_a_missing_checkpoint_ends_the_run_before_the_first_row(option: str, message: str, classify_here: Run) -> None:
-    result = classify_here(HOPPER, option, "none")
+def test_a_missing_checkpoint_ends_the_run_before_the_first_row(option: str, message: str, classify_tiny: Run) -> None:
+    result = classify_tiny(HOPPER, option, "none")
     assert result.returncode == 1 and result.stdout == b""
     assert message in result.stderr.decode() and result.stderr.count(b"\n") == 1
 
@@ -172,21 +172,23 @@ def test_labels_below_the_minimum_confidence_read_uncertain(classify_here: Run) 
     assert (row["gender"], row["race"]) == ("Male", "uncertain")
 
 
-def test_a_checkpoint_without_labels_causes_one_warning(classify_here: Run, tmp_path: Path) -> None:
-    content = torch.load(built_in_folder() / "model_checkpoint.pth", weights_only=True)
+def test_a_checkpoint_without_labels_causes_one_warning(classify_tiny: Run, tmp_path: Path, tiny_weights: Path) -> None:
+    content = torch.load(tiny_weights / "model_checkpoint.pth", weights_only=True)
     torch.save(content["model_state_dict"], tmp_path / "mine.pth")
-    result = classify_here(HOPPER, "--gender-checkpoint", "mine.pth", "--quiet")
+    result = classify_tiny(HOPPER, "--gender-checkpoint", "mine.pth", "--quiet")
     assert result.returncode == 0
     assert result.stderr.count(b"warning:") == 1 and b"Female,Male" in result.stderr
 
 
-def test_a_pipe_that_its_reader_closes_ends_the_run_without_a_message(tmp_path: Path) -> None:
+def test_a_pipe_that_its_reader_closes_ends_the_run_without_a_message(
+    tmp_path: Path, commands: ForkServer, tiny_weights: Path
+) -> None:
     names = b"".join(f"none{n}.jpg\n".encode() for n in range(200_000))
     (tmp_path / "names").write_bytes(names)
     with (
         (tmp_path / "names").open("rb") as listed,
-        subprocess.Popen(
-            command("-"), env=environment(), stdin=listed, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        commands.start(
+            "-", cwd=tmp_path, tiny=tiny_weights, stdin=listed, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process,
     ):
         assert process.stdout is not None and process.stderr is not None
@@ -196,8 +198,8 @@ def test_a_pipe_that_its_reader_closes_ends_the_run_without_a_message(tmp_path: 
         assert process.stderr.read() == b""
 
 
-def test_an_output_device_is_written_to_directly(classify_here: Run) -> None:
-    result = classify_here(HOPPER, "--out", "/dev/full")
+def test_an_output_device_is_written_to_directly(classify_tiny: Run) -> None:
+    result = classify_tiny(HOPPER, "--out", "/dev/full")
     assert result.returncode == 1 and b"No space left" in result.stderr and result.stderr.count(b"\n") == 1
 
 

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from conftest import EXAMPLES, REPOSITORY, command, environment, in_terminal
+from conftest import EXAMPLES, REPOSITORY, in_terminal
 from democlass.cli.evaluate import app
 from democlass.errors import OutputError, UsageError
 from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.tasks import TASKS
+from fork_server import ForkServer
 from photos import portrait
 
 pytestmark = pytest.mark.slow
@@ -61,8 +62,8 @@ def test_the_command_replaces_neither_reports_nor_labels(evaluation_inputs: Any)
     assert Path("labels.csv").read_text().startswith("path,gender") and Path("all.json").read_text() == "mine"
 
 
-def test_a_terminal_shows_tables(evaluation_inputs: Any, tmp_path: Path) -> None:
-    shown = in_terminal("evaluate", "labels.csv", "--predictions", "results.csv", cwd=tmp_path)
+def test_a_terminal_shows_tables(evaluation_inputs: Any, commands: ForkServer, tmp_path: Path) -> None:
+    shown = in_terminal(commands, "evaluate", "labels.csv", "--predictions", "results.csv", cwd=tmp_path)
     assert "perceived gender: accuracy 100.0% (95 % interval 20.7% to 100.0%), 1 images" in shown
     assert "by gender" in shown and "over the 1 of 2 labels that the data has" in shown
 
@@ -76,13 +77,15 @@ def test_out_can_be_standard_output(evaluation_inputs: Any, capsys: pytest.Captu
             evaluate_in_process("labels.csv", "--predictions", "results.csv", option, "-")
 
 
-def test_a_closed_pipe_and_a_full_disk_do_not_lose_the_reports(evaluation_inputs: Any, tmp_path: Path) -> None:
-    words = command("evaluate", "labels.csv", "--predictions", "results.csv", "--out")
+def test_a_closed_pipe_and_a_full_disk_do_not_lose_the_reports(
+    evaluation_inputs: Any, commands: ForkServer, tmp_path: Path
+) -> None:
+    words = ("evaluate", "labels.csv", "--predictions", "results.csv", "--out")
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as closed, open("/dev/full", "wb") as full:
         processes = [
-            subprocess.Popen([*words, name], stdout=out, stderr=subprocess.PIPE, cwd=tmp_path, env=environment())
+            commands.start(*words, name, stdout=out, stderr=subprocess.PIPE, cwd=tmp_path)
             for name, out in (("closed.json", closed), ("full.json", full))
         ]
     messages = [process.communicate(timeout=300)[1] for process in processes]
@@ -149,7 +152,7 @@ def test_faces_of_photos_are_found_and_those_missed_are_counted(
 
 
 def test_results_of_batch_with_faces_are_evaluated_like_the_photos(
-    portraits: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    portraits: None, capsys: pytest.CaptureFixture[str], commands: ForkServer, tmp_path: Path
 ) -> None:
     Image.open("astronaut.png").resize((128, 128)).save("small.png")
     pair = Image.new("RGB", (1200, 600))
@@ -158,8 +161,8 @@ def test_results_of_batch_with_faces_are_evaluated_like_the_photos(
     pair.save("pair.png")
     with Path("labels.csv").open("a") as stream:
         stream.write("\nsmall.png,Female,White\npair.png,Female,White\n")
-    words = command("batch", tmp_path, "--faces", "--min-face", "45", "--out", "rows.csv", "--quiet")
-    subprocess.run(words, check=True, env=environment())
+    words = ("batch", tmp_path, "--faces", "--min-face", "45", "--out", "rows.csv", "--quiet")
+    assert commands.run(*words, cwd=tmp_path).returncode == 0
     evaluate_in_process("labels.csv", "--faces", "--min-face", "45", "--quiet", "--out", "photos.json")
     evaluate_in_process("labels.csv", "--predictions", "rows.csv", "--out", "rows.json")
     photos, rows = (json.loads(Path(name).read_text()) for name in ("photos.json", "rows.json"))

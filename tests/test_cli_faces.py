@@ -8,15 +8,15 @@ import io
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from conftest import EXAMPLES, Run, command, environment
+from conftest import EXAMPLES, Run
 from democlass.networks.locations import built_in_folder
+from fork_server import ForkServer
 from photos import background, group, portrait
 from processes import wait_until
 
@@ -44,10 +44,9 @@ def rows(content: bytes) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def whole(photos: Path) -> bytes:
+def whole(photos: Path, commands: ForkServer) -> bytes:
     """The rows of one run over all photos."""
-    words = command("batch", "photos", "--faces", "--out", "whole.csv", "--quiet")
-    result = subprocess.run(words, cwd=photos.parent, env=environment(), capture_output=True, check=False)
+    result = commands.run("batch", "photos", "--faces", "--out", "whole.csv", "--quiet", cwd=photos.parent)
     assert (result.returncode, result.stderr) == (3, b"")
     return (photos.parent / "whole.csv").read_bytes()
 
@@ -89,7 +88,7 @@ def test_an_image_that_is_a_face_crop_is_classified_as_without_faces(
     }
 
 
-@pytest.mark.parametrize("options", [("--batch-size", "3"), ("--workers", "0"), ("--workers", "3")])
+@pytest.mark.parametrize("options", [("--batch-size", "3", "--workers", "3"), ("--workers", "0")])
 def test_neither_batches_nor_workers_change_more_than_rounding(
     photos: Path, whole: bytes, classify_here: Run, options: tuple[str, ...]
 ) -> None:
@@ -102,61 +101,64 @@ def test_neither_batches_nor_workers_change_more_than_rounding(
                 assert one[name] == other[name]
 
 
-def test_json_has_a_list_of_faces(photos: Path, classify_here: Run) -> None:
-    result = classify_here("group.jpg", "none.jpg", "--faces", "--format", "json", cwd=photos)
+def test_json_has_a_list_of_faces(photos: Path, classify_tiny: Run) -> None:
+    result = classify_tiny("group.jpg", "none.jpg", "--faces", "--format", "json", cwd=photos)
     group_, none = json.loads(result.stdout)
     assert [face["face"] for face in group_["faces"]] == [0, 1, 2]
     assert set(group_["faces"][0]["race_probabilities"]) >= {"Asian", "White"}
     assert none == {"path": "none.jpg", "status": "no_face", "faces": []}
 
 
-def test_largest_keeps_one_face_an_image(photos: Path, classify_here: Run) -> None:
-    result = classify_here("group.jpg", "--faces", "--largest", "--format", "csv", cwd=photos)
+def test_largest_keeps_one_face_an_image(photos: Path, classify_tiny: Run) -> None:
+    result = classify_tiny("group.jpg", "--faces", "--largest", "--format", "csv", cwd=photos)
     (row,) = rows(result.stdout)
     assert row["face"] == "0" and float(row["x"]) > 800
 
 
-def test_min_face_decides_which_faces_are_classified(photos: Path, classify_here: Run) -> None:
-    result = classify_here("small.png", "--faces", "--min-face", "16", "--format", "csv", cwd=photos)
+def test_min_face_decides_which_faces_are_classified(photos: Path, classify_tiny: Run) -> None:
+    result = classify_tiny("small.png", "--faces", "--min-face", "16", "--format", "csv", cwd=photos)
     assert [row["status"] for row in rows(result.stdout)] == ["ok"]
 
 
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_places_are_those_of_the_upright_image(tmp_path: Path, classify_here: Run, orientation: int) -> None:
+def test_places_are_those_of_the_upright_image(tmp_path: Path, classify_tiny: Run) -> None:
     turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     upright = group([250, 200])
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    upright.save(tmp_path / "upright.png")
-    upright.transpose(turns[orientation]).save(tmp_path / "turned.png", exif=exif)
-    result = classify_here("upright.png", "turned.png", "--faces", "--format", "csv", cwd=tmp_path)
-    one, other = rows(result.stdout)[:2], rows(result.stdout)[2:]
-    assert len(one) == 2
-    assert [{**row, "path": ""} for row in one] == [{**row, "path": ""} for row in other]
+    upright.save(tmp_path / "0.png")
+    for orientation, turn in turns.items():
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        upright.transpose(turn).save(tmp_path / f"{orientation}.png", exif=exif)
+    names = ["0.png", *(f"{orientation}.png" for orientation in turns)]
+    found = rows(classify_tiny(*names, "--faces", "--format", "csv", cwd=tmp_path).stdout)
+    by_name = [[{**row, "path": ""} for row in found if row["path"] == name] for name in names]
+    assert len(by_name[0]) == 2
+    assert by_name == [by_name[0]] * 4
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, photos: Path) -> None:
-    for number in range(40):
-        os.link(photos / "group.jpg", tmp_path / f"{number:02}.jpg")
-    words = command("batch", ".", "--faces", "--quiet")
-    subprocess.run([*words, "--out", "whole.csv"], cwd=tmp_path, env=environment(), check=True)
-    process = subprocess.Popen([*words, "--out", "out.csv"], cwd=tmp_path, env=environment())
+def test_a_killed_run_resumes_to_the_same_bytes(
+    tmp_path: Path, commands: ForkServer, tiny_weights: Path, classify_tiny: Run
+) -> None:
+    group([90, 80], size=(400, 200)).save(tmp_path / "00.jpg", quality=95)
+    for number in range(1, 24):
+        os.link(tmp_path / "00.jpg", tmp_path / f"{number:02}.jpg")
+    words = ("batch", ".", "--faces", "--quiet")
+    assert classify_tiny(*words, "--out", "whole.csv").returncode == 0
+    assert (tmp_path / "whole.csv").read_bytes().count(b"\n") == 1 + 2 * 24
+    slow = {"NETWORK": "slow"}
+    process = commands.start(*words, "--out", "out.csv", cwd=tmp_path, tiny=tiny_weights, variables=slow)
     partial = tmp_path / "out.csv.partial"
-    wait_until(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 8)
+    wait_until(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 8 < partial.read_bytes().count(b"\n") < 40
-    subprocess.run([*words, "--out", "out.csv", "--resume"], cwd=tmp_path, env=environment(), check=True)
+    assert 2 < partial.read_bytes().count(b"\n") < 24
+    assert classify_tiny(*words, "--out", "out.csv", "--resume").returncode == 0
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    refused = subprocess.run(
-        [*command("batch", "."), "--out", "out.csv", "--resume"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert refused.returncode == 2 and "faces: True then, False now" in refused.stderr
+    refused = classify_tiny("batch", ".", "--out", "out.csv", "--resume")
+    assert refused.returncode == 2 and b"faces: True then, False now" in refused.stderr
 
 
-def test_the_summary_counts_faces(photos: Path, classify_here: Run) -> None:
-    result = classify_here("batch", ".", "--faces", "--out", "../summary.csv", "--overwrite", cwd=photos)
+def test_the_summary_counts_faces(photos: Path, classify_tiny: Run) -> None:
+    result = classify_tiny("batch", ".", "--faces", "--out", "../summary.csv", "--overwrite", cwd=photos)
     assert "classified  3 images" in result.stderr.decode()
     assert "faces       5, and 1 smaller than --min-face" in result.stderr.decode()
     assert "no face     in 1 image" in result.stderr.decode()
@@ -169,15 +171,15 @@ def test_the_summary_counts_faces(photos: Path, classify_here: Run) -> None:
 
 
 @pytest.mark.parametrize("option", [("--largest",), ("--min-face", "20"), ("--face-size", "960"), ("--annotate", "d")])
-def test_options_of_faces_need_faces(tmp_path: Path, classify_here: Run, option: tuple[str, ...]) -> None:
-    result = classify_here(EXAMPLES / "astronaut.png", *option, cwd=tmp_path)
+def test_options_of_faces_need_faces(tmp_path: Path, classify_tiny: Run, option: tuple[str, ...]) -> None:
+    result = classify_tiny(EXAMPLES / "astronaut.png", *option, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, b"")
     assert f"{option[0]}: only with --faces" in result.stderr.decode()
 
 
-def test_pictures_of_faces_and_photos_are_written(photos: Path, tmp_path: Path, classify_here: Run) -> None:
+def test_pictures_of_faces_and_photos_are_written(photos: Path, tmp_path: Path, classify_tiny: Run) -> None:
     out = ("--save-crops", tmp_path / "crops", "--annotate", tmp_path / "marked", "--quiet")
-    result = classify_here("batch", "photos", "--faces", *out, cwd=photos.parent)
+    result = classify_tiny("batch", "photos", "--faces", *out, cwd=photos.parent)
     assert (result.returncode, result.stderr) == (3, b"")
     crops = sorted(str(path.relative_to(tmp_path / "crops")) for path in (tmp_path / "crops").rglob("*.png"))
     assert crops == [
@@ -194,12 +196,12 @@ def test_pictures_of_faces_and_photos_are_written(photos: Path, tmp_path: Path, 
                       "small.png.faces.jpg"]  # fmt: skip
 
 
-def test_overwriting_warns_of_pictures_that_stay_from_an_earlier_run(tmp_path: Path, classify_here: Run) -> None:
+def test_overwriting_warns_of_pictures_that_stay_from_an_earlier_run(tmp_path: Path, classify_tiny: Run) -> None:
     words = ("batch", "a.jpg", "--faces", "--out", "r.csv", "--annotate", "marked", "--overwrite", "--quiet")
     group([200], size=(400, 300)).save(tmp_path / "a.jpg")
-    assert classify_here(*words).stderr == b""
+    assert classify_tiny(*words).stderr == b""
     (tmp_path / "a.jpg").write_bytes(b"no image any more")
-    result = classify_here(*words, "--blur")
+    result = classify_tiny(*words, "--blur")
     assert result.stderr.decode().startswith("warning: --annotate marked has pictures of an earlier run: ")
     assert (result.returncode, sorted(os.listdir(tmp_path / "marked"))) == (
         3,
@@ -207,17 +209,17 @@ def test_overwriting_warns_of_pictures_that_stay_from_an_earlier_run(tmp_path: P
     )
 
 
-def test_a_folder_of_originals_is_never_written_to(photos: Path, classify_here: Run) -> None:
+def test_a_folder_of_originals_is_never_written_to(photos: Path, classify_tiny: Run) -> None:
     before = sorted(path for path in photos.parent.rglob("*"))
     for folder in ("photos", "photos/b", ".", "photos/new"):
-        result = classify_here("batch", "photos", "--faces", "--annotate", folder, cwd=photos.parent)
+        result = classify_tiny("batch", "photos", "--faces", "--annotate", folder, cwd=photos.parent)
         assert (result.returncode, result.stdout) == (2, b"")
     assert sorted(path for path in photos.parent.rglob("*")) == before
 
 
-def test_photos_without_faces_option_get_one_suggestion(photos: Path, classify_here: Run) -> None:
-    result = classify_here("batch", "group.jpg", "none.jpg", "crop.png", cwd=photos)
+def test_photos_without_faces_option_get_one_suggestion(photos: Path, classify_tiny: Run) -> None:
+    result = classify_tiny("batch", "group.jpg", "none.jpg", "crop.png", cwd=photos)
     assert result.stderr.decode().count("2 of the first 3 images are not tight face crops") == 1
     assert "--faces finds the faces" in result.stderr.decode()
-    assert b"--faces" not in classify_here("batch", "crop.png", "crop.png", "none.jpg", cwd=photos).stderr
-    assert b"--faces" not in classify_here("batch", "group.jpg", "--quiet", cwd=photos).stderr
+    assert b"--faces" not in classify_tiny("batch", "crop.png", "crop.png", "none.jpg", cwd=photos).stderr
+    assert b"--faces" not in classify_tiny("batch", "group.jpg", "--quiet", cwd=photos).stderr

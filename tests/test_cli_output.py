@@ -23,15 +23,15 @@ def names_in(out: Path) -> list[str]:
         return [row["path"] for row in csv.DictReader(file)]
 
 
-def test_resuming_finds_the_same_images_under_other_names(classify_here: Run, photos: Path, tmp_path: Path) -> None:
-    first = classify_here("batch", "photos/**/*.jpg", "photos/*.gif", "--out", "r.csv", "--quiet")
+def test_resuming_finds_the_same_images_under_other_names(classify_tiny: Run, photos: Path, tmp_path: Path) -> None:
+    first = classify_tiny("batch", "photos/**/*.jpg", "photos/*.gif", "--out", "r.csv", "--quiet")
     assert first.returncode == 3  # a pattern that matches nothing gets an error row
     assert first.stderr == b"warning: no file matches photos/*.gif\n"
     rows = ["photos/a.jpg", "photos/b.jpg", "photos/d.jpg", "photos/within/f.jpg", "photos/*.gif"]
     assert names_in(tmp_path / "r.csv") == rows
     (tmp_path / "r.csv").chmod(0o600)
     sources = ["./photos//", tmp_path / "photos" / "within", "photos"]
-    second = classify_here("batch", *sources, "--out", "r.csv", "--resume", "--quiet")
+    second = classify_tiny("batch", *sources, "--out", "r.csv", "--resume", "--quiet")
     assert (second.returncode, second.stderr) == (3, b"")
     assert names_in(tmp_path / "r.csv") == [*rows, "./photos//c.png", "./photos//e.webp"]
     assert stat.S_IMODE((tmp_path / "r.csv").stat().st_mode) == 0o600
@@ -54,17 +54,17 @@ def test_a_run_waits_for_the_reader_of_a_pipe_until_ctrl_c(options: list[str], p
         assert process.stderr.read() == b"interrupted\n"
 
 
-def test_a_name_too_long_for_the_files_next_to_it_is_refused(classify_here: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_name_too_long_for_the_files_next_to_it_is_refused(classify_tiny: Run, photos: Path, tmp_path: Path) -> None:
     before = set(os.listdir(tmp_path))
-    result = classify_here("batch", "photos", "--out", "x" * 243 + ".csv", "--weights", "none")
+    result = classify_tiny("batch", "photos", "--out", "x" * 243 + ".csv", "--weights", "none")
     assert result.returncode == 2 and b"242 bytes" in result.stderr and result.stderr.count(b"\n") == 1
     assert set(os.listdir(tmp_path)) == before
 
 
 @pytest.mark.parametrize("record", ["", "[]", '{"state": "running"}', '{"record_format": 9}'])
-def test_a_damaged_record_is_refused_in_one_line(record: str, classify_here: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused_in_one_line(record: str, classify_tiny: Run, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "r.csv.run.json").write_text(record)
-    result = classify_here("batch", "photos", "--out", "r.csv", "--resume", "--weights", "none")
+    result = classify_tiny("batch", "photos", "--out", "r.csv", "--resume", "--weights", "none")
     assert result.returncode == 2 and b"--overwrite" in result.stderr
     assert result.stderr.count(b"\n") == 1 and b"__init__" not in result.stderr
 
@@ -82,19 +82,23 @@ def test_a_damaged_record_is_refused_in_one_line(record: str, classify_here: Run
         ["-", "--errors", "link.csv"],
     ],
 )
-def test_an_image_is_never_replaced_by_an_output(words: list[str], classify: Run, photos: Path, tmp_path: Path) -> None:
+def test_an_image_is_never_replaced_by_an_output(
+    words: list[str], classify_tiny: Run, photos: Path, tmp_path: Path
+) -> None:
     before = (photos / "a.jpg").read_bytes()
     (tmp_path / "link.jpg").symlink_to(photos / "a.jpg")
     (tmp_path / "link.csv").symlink_to(photos / "a.jpg")
-    refused = classify("batch", *words, "--format", "csv", "--overwrite", input=b"photos/c.png\nphotos/a.jpg\n")
+    refused = classify_tiny("batch", *words, "--format", "csv", "--overwrite", input=b"photos/c.png\nphotos/a.jpg\n")
     assert refused.returncode == 2 and b" is one of the images" in refused.stderr, refused.stderr
     assert (photos / "a.jpg").read_bytes() == before
 
 
 @pytest.mark.parametrize("option", ["--out", "--errors"])
-def test_a_checkpoint_of_the_run_is_never_replaced(option: str, classify: Run, photos: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_the_run_is_never_replaced(
+    option: str, classify_tiny: Run, photos: Path, tmp_path: Path
+) -> None:
     (tmp_path / "race.pth").write_bytes(b"a checkpoint")
     words = ["--race-checkpoint", "race.pth", option, "race.pth", "--format", "csv", "--overwrite"]
-    refused = classify("batch", "photos", *words)
+    refused = classify_tiny("batch", "photos", *words)
     assert refused.returncode == 2 and b"race.pth is one of the checkpoints" in refused.stderr, refused.stderr
     assert (tmp_path / "race.pth").read_bytes() == b"a checkpoint"

@@ -16,6 +16,8 @@ from democlass.cli.table import TableWriter
 from democlass.output.formats import WriterOptions
 from democlass.results import Face, Outcome, Prediction
 from democlass.tasks import TASKS
+from fork_server import ForkServer
+from training import run_tiny
 
 pytestmark = pytest.mark.slow
 
@@ -144,32 +146,35 @@ def test_a_bar_is_full_only_if_the_percentage_is_100(probability: float, percent
         assert line.endswith(f" {percent}  {bar}")
 
 
-def test_on_a_terminal_rows_are_a_table_with_escaped_names(classify_here: Run, tmp_path: Path) -> None:
+def test_on_a_terminal_rows_are_a_table_with_escaped_names(
+    classify_tiny: Run, commands: ForkServer, tiny_weights: Path, tmp_path: Path
+) -> None:
     (tmp_path / "[").mkdir()
     for name in ("[bold]x.jpg", "[/foo].jpg", "\x1b[31mred\n\x07.jpg"):
         (tmp_path / name).write_bytes(HOPPER.read_bytes())
-    text = in_terminal(".", "gone.jpg", cwd=tmp_path)
+    text = in_terminal(commands, ".", "gone.jpg", cwd=tmp_path, tiny=tiny_weights)
     assert "perceived race" in text and "gender" in text
     assert "[bold]x.jpg" in text and "[/foo].jpg" in text and "\\x1b[31mred\\n\\x07.jpg" in text
     assert "\x1b[31mred" not in text and "\x07" not in text
-    (row,) = csv.DictReader(io.StringIO(classify_here(HOPPER, "--format", "csv").stdout.decode()))
+    (row,) = csv.DictReader(io.StringIO(classify_tiny(HOPPER, "--format", "csv").stdout.decode()))
     assert len(re.findall(rf"{row['gender']} +{float(row['gender_confidence']):.1%}", text)) == 3
     assert "no such file" in text
 
 
-def test_a_narrow_terminal_without_colours_shows_the_whole_path(tmp_path: Path) -> None:
+def test_a_narrow_terminal_without_colours_shows_the_whole_path(
+    commands: ForkServer, tiny_weights: Path, tmp_path: Path
+) -> None:
     (tmp_path / ("long" * 20 + ".jpg")).write_bytes(HOPPER.read_bytes())
-    text = in_terminal(".", cwd=tmp_path, width=50, env={"TERM": "dumb"})
+    text = in_terminal(commands, ".", cwd=tmp_path, width=50, tiny=tiny_weights, env={"TERM": "dumb"})
     assert text.splitlines()[0] == "./" + "long" * 20 + ".jpg"
     assert "\x1b" not in text
 
 
-def test_columns_fit_a_terminal_that_shows_only_ascii(classify: Run, tmp_path: Path) -> None:
+def test_columns_fit_a_terminal_that_shows_only_ascii(tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "日本語.jpg").write_bytes(HOPPER.read_bytes())
-    result = classify(
-        "日本語.jpg", "é.jpg", "-f", "table", env={"PYTHONIOENCODING": "ascii", "COLUMNS": "80", "NO_COLOR": "1"}
-    )
-    _, _, rule, row, error = result.stdout.decode("ascii").splitlines()
+    variables = {"DEMOCLASS_WEIGHTS": str(tiny_weights), "COLUMNS": "80", "NO_COLOR": "1", "PYTHONIOENCODING": "ascii"}
+    result = run_tiny("日本語.jpg", "é.jpg", "-f", "table", variables=variables, cwd=tmp_path, encoding="ascii")
+    _, _, rule, row, error = result.stdout.splitlines()
     assert rule == "-" * 80
     assert re.match(r"\\u65e5\\u672c\\u8a9e\.jpg +(Female|Male) +\d+\.\d%", row) and len(row) == 80
     assert error.startswith("\\xe9.jpg  ") and result.returncode == 3

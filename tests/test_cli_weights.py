@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from conftest import REPOSITORY, Run, in_terminal
+from fork_server import ForkServer
 
 pytestmark = pytest.mark.slow
 
@@ -63,8 +64,8 @@ def test_the_table_fits_a_screen_of_24_lines_and_nothing_is_cut(width: int, clas
     assert lines[-1].startswith("--verbose shows the whole card")
 
 
-def test_verbose_shows_the_whole_card_as_an_outline_on_a_terminal(tmp_path: Path) -> None:
-    styled = in_terminal("weights", "--verbose", cwd=tmp_path, width=80)
+def test_verbose_shows_the_whole_card_as_an_outline_on_a_terminal(commands: ForkServer, tmp_path: Path) -> None:
+    styled = in_terminal(commands, "weights", "--verbose", cwd=tmp_path, width=80)
     text = re.sub(r"\x1b\[[0-9;]*m", "", styled)
     assert styled != text
     assert re.search(r"^ {4}groups *\r?$", text, re.MULTILINE)

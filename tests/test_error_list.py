@@ -109,23 +109,23 @@ def test_a_device_is_written_to_directly() -> None:
         write_list(Path("/dev/full"), BAD)
 
 
-def test_an_existing_file_is_refused_before_any_work(classify_here: Run, tmp_path: Path) -> None:
+def test_an_existing_file_is_refused_before_any_work(classify_tiny: Run, tmp_path: Path) -> None:
     (tmp_path / "failed.csv").write_text("mine")
     for words in (["gone.jpg"], ["batch", str(HOPPER), "--out", "r.csv"]):
-        result = classify_here(*words, "--errors", "failed.csv", "--weights", "none")
+        result = classify_tiny(*words, "--errors", "failed.csv", "--weights", "none")
         assert result.returncode == 2 and b"failed.csv exists" in result.stderr and result.stdout == b""
     assert os.listdir(tmp_path) == ["failed.csv"] and (tmp_path / "failed.csv").read_text() == "mine"
 
 
-def test_after_a_resume_the_list_has_the_errors_of_all_rows(classify_here: Run, tmp_path: Path) -> None:
+def test_after_a_resume_the_list_has_the_errors_of_all_rows(classify_tiny: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").touch()
     words = ["batch", "bad.jpg", "gone.jpg", HOPPER, "--out", "r.csv", "--errors", "failed.csv"]
-    assert classify_here(*words).returncode == 3
+    assert classify_tiny(*words).returncode == 3
     first = [["bad.jpg", "empty file: copy it again from where it came"], ["gone.jpg", GONE]]
     assert lines(tmp_path / "failed.csv") == [["path", "error"], *first]
     (tmp_path / "bad.jpg").write_bytes(HOPPER.read_bytes())
     sources = ["bad.jpg", "gone.jpg", "new.jpg"]
-    result = classify_here("batch", *sources, "--out", "r.csv", "--retry-errors", "--errors", "failed.csv")
+    result = classify_tiny("batch", *sources, "--out", "r.csv", "--retry-errors", "--errors", "failed.csv")
     assert result.returncode == 3 and b"errors      failed.csv" in result.stderr
     assert lines(tmp_path / "failed.csv") == [["path", "error"], ["gone.jpg", GONE], ["new.jpg", GONE]]
 

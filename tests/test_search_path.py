@@ -120,7 +120,7 @@ def test_a_training_in_two_processes(trap: Trap, script: Path) -> None:
     run(folder, *torchrun, *words, OMP_NUM_THREADS="1")
     assert (folder / "new.pth").exists()
     if sys.version_info >= (3, 11):  # before -P was added, Python itself looks into the current folder
-        run(folder, sys.executable, "-P", "-m", "torch.distributed.run", *torchrun[1:], *words, "--overwrite")
+        run(folder, sys.executable, "-P", "-m", "torch.distributed.run", *torchrun[1:], script, "train", "--help")
 
 
 def test_the_folder_that_it_is_installed_in_can_be_the_current_one() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import struct
-import subprocess
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
-from conftest import command, environment
+from conftest import Run
 from democlass.serve.middleware import UPLOAD_PATHS
 from photos import background, group
 from serving import ServiceProcess, face_jpeg, run_service, slow_jpeg, wait_until
@@ -30,20 +30,27 @@ def group_jpeg() -> bytes:
     return stream.getvalue()
 
 
+@pytest.fixture(scope="module")
+def large(service: ServiceProcess) -> Iterator[ServiceProcess]:
+    """A service that finds small faces in large photos, with one decoding process and a short time limit."""
+    options = ("--face-size", "1920", "--workers", "1", "--decode-timeout", "3")
+    with run_service(service.log.with_name("large"), *options) as running:
+        yield running
+
+
 def post(service: ServiceProcess, content: bytes, **options: Any) -> Any:
     return service.request("POST", "/faces", files={"file": ("photo.jpg", content)}, **options)
 
 
 def test_every_face_has_its_place_and_its_probabilities_as_on_the_command_line(
-    service: ServiceProcess, tmp_path: Path
+    service: ServiceProcess, classify_here: Run, tmp_path: Path
 ) -> None:
     response = post(service, group_jpeg())
     document = response.json()
     assert (response.status_code, document["width"], document["height"]) == (200, 640, 300)
     assert [face["status"] for face in document["faces"]] == ["ok", "too_small", "ok"]
     (tmp_path / "photo.jpg").write_bytes(group_jpeg())
-    words = command("photo.jpg", "--faces", "--format", "csv")
-    rows = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True).stdout
+    rows = classify_here("photo.jpg", "--faces", "--format", "csv").stdout.decode()
     for face, row in zip(document["faces"], csv.DictReader(io.StringIO(rows)), strict=True):
         for name in ("face", "x", "y", "width", "height", "rotation", "detection_score"):
             assert face[name] == pytest.approx(float(row[name]), abs=1e-5)
@@ -71,16 +78,15 @@ def test_errors_are_those_of_predict(service: ServiceProcess, content: bytes, st
     assert kind == "" or (response.status_code, response.json()["kind"]) == (status, kind)
 
 
-def test_hostile_files_are_refused_and_the_service_goes_on(service: ServiceProcess) -> None:
+def test_hostile_files_are_refused_and_the_service_goes_on(large: ServiceProcess) -> None:
     hostile = {
         "bomb": _png_header(60_000, 60_000),
         "truncated": group_jpeg()[:9000],
         "script": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
         "endless": slow_jpeg(),
     }
-    with run_service(service.log.with_name("hostile"), "--workers", "1", "--decode-timeout", "2") as own:
-        kinds = {name: post(own, content).json()["kind"] for name, content in hostile.items()}
-        assert (post(own, group_jpeg()).status_code, own.pending_images()) == (200, 0)
+    kinds = {name: post(large, content).json()["kind"] for name, content in hostile.items()}
+    assert (post(large, group_jpeg()).status_code, large.pending_images()) == (200, 0)
     assert kinds == {
         "bomb": "too many pixels",
         "truncated": "truncated",
@@ -127,18 +133,18 @@ def test_only_classified_faces_count_as_images_of_batches(service: ServiceProces
     assert statuses.count("ok") == service.metric("democlass_batch_images_sum") - before == 2
 
 
-def test_other_images_pass_a_photo_with_many_faces(service: ServiceProcess) -> None:
+def test_other_images_pass_a_photo_with_many_faces(large: ServiceProcess) -> None:
     stream = io.BytesIO()
     crowd = background(1300, 120)
     for row in range(2):
         crowd.paste(group([44] * 26, size=(1300, 60)), (0, row * 60))
     crowd.resize((2600, 240)).save(stream, "JPEG", quality=95)
-    with run_service(service.log.with_name("crowd"), "--face-size", "1920") as own, ThreadPoolExecutor(1) as pool:
-        before = own.metric("democlass_batch_images_sum")
-        photo = pool.submit(post, own, stream.getvalue())
-        wait_until(lambda: own.metric("democlass_batch_images_sum") > before)
-        assert own.post(face_jpeg()).status_code == 200
-        started = own.metric("democlass_batch_images_sum") - before
+    with ThreadPoolExecutor(1) as pool:
+        before = large.metric("democlass_batch_images_sum")
+        photo = pool.submit(post, large, stream.getvalue())
+        wait_until(lambda: large.metric("democlass_batch_images_sum") > before)
+        assert large.post(face_jpeg()).status_code == 200
+        started = large.metric("democlass_batch_images_sum") - before
         faces = photo.result().json()["faces"]
     assert len(faces) > 40
     assert started < len(faces)  # the image did not wait for all faces
@@ -153,15 +159,14 @@ def test_a_form_with_several_files_or_none_is_refused(service: ServiceProcess) -
     assert service.request("POST", "/faces", files={"other": ("a.jpg", b"x")}).json()["kind"] == "no file"
 
 
-def test_a_photo_with_more_faces_than_the_service_classifies_is_an_error(service: ServiceProcess) -> None:
+def test_a_photo_with_more_faces_than_the_service_classifies_is_an_error(large: ServiceProcess) -> None:
     photo = group([44] * 26, size=(1300, 60))
     whole = background(1300, 300)
     for row in range(5):
         whole.paste(photo, (0, row * 60))
     stream = io.BytesIO()
     whole.resize((2600, 600)).save(stream, "JPEG", quality=95)
-    with run_service(service.log.with_name("many"), "--face-size", "1920") as large:
-        response = post(large, stream.getvalue())
+    response = post(large, stream.getvalue())
     assert (response.status_code, response.json()["kind"]) == (422, "too many faces")
 
 

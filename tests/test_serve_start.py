@@ -103,6 +103,7 @@ def is_refused(service: ServiceProcess) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_second_ctrl_c_answers_requests_in_progress_and_ends_without_a_traceback(tmp_path: Path) -> None:
     with run_service(tmp_path / "log", tiny=True) as service:
         stalled = header("POST", "/predict", FORM, "Content-Length: 900000") + b"--b\r\n"

@@ -45,8 +45,8 @@ def test_an_image_gets_the_same_row_as_its_file_and_is_decoded_in_a_child_proces
     assert json.loads(piped.stdout) == json.loads(named.stdout) | {"path": "-"}
 
 
-def test_an_image_over_a_limit_gets_an_error_row(classify_here: Run, tmp_path: Path) -> None:
-    result = classify_here("--stdin-image", "--max-pixels", "1000", "--out", "r.jsonl", input=HOPPER.read_bytes())
+def test_an_image_over_a_limit_gets_an_error_row(classify_tiny: Run, tmp_path: Path) -> None:
+    result = classify_tiny("--stdin-image", "--max-pixels", "1000", "--out", "r.jsonl", input=HOPPER.read_bytes())
     assert result.returncode == 3 and result.stdout == b""
     row = json.loads((tmp_path / "r.jsonl").read_bytes())
     assert (row["path"], row["status"], row["error"].partition(":")[0]) == ("-", "error", "too many pixels")
@@ -65,15 +65,15 @@ def test_endless_input_is_refused() -> None:
         (["--out", "r.csv", "--resume"], "--resume"),
     ],
 )
-def test_paths_and_resuming_are_refused(words: list[str], message: str, classify_here: Run) -> None:
-    result = classify_here("--stdin-image", *words, input=b"")
+def test_paths_and_resuming_are_refused(words: list[str], message: str, classify_tiny: Run) -> None:
+    result = classify_tiny("--stdin-image", *words, input=b"")
     assert result.returncode == 2 and message in result.stderr.decode() and result.stderr.count(b"\n") == 1
 
 
-def test_an_image_in_place_of_names_is_refused_with_advice(classify_here: Run, tmp_path: Path) -> None:
+def test_an_image_in_place_of_names_is_refused_with_advice(classify_tiny: Run, tmp_path: Path) -> None:
     message = b"standard input is an image (JPEG), not a list of names: use classify --stdin-image"
     for words in (["--format", "table"], ["--out", "r.jsonl"]):
-        result = classify_here("-", *words, input=HOPPER.read_bytes())
+        result = classify_tiny("-", *words, input=HOPPER.read_bytes())
         assert result.returncode == 2 and result.stdout == b"" and message in result.stderr
     assert os.listdir(tmp_path) == []
 

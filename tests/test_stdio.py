@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from conftest import EXAMPLES, Run, command, environment
+from fork_server import ForkServer
 
 pytestmark = pytest.mark.slow
 
 HOPPER = EXAMPLES / "grace_hopper.jpg"
 EVALUATE = ["evaluate", "labels.csv", "--predictions", "results.jsonl"]
 FULL = "can't write to standard output: No space left on device"
-LIGHT = [["--version"], ["--help"], ["train", "--help"], ["weights"]]
+LIGHT = [["--version"], ["--help"], ["train", "--help"]]
 HEAVY = [[str(HOPPER), "-f", "table"], [str(HOPPER), "-f", "parquet"], EVALUATE]
 
 
@@ -62,6 +63,12 @@ def test_a_full_disk_is_reported_in_one_line(words: list[str], predictions: Path
     assert (result.returncode, result.stderr.decode()) == (1, f"classify: {FULL}\n")
 
 
+def test_a_full_disk_is_reported_by_a_command_that_reads_checkpoints(commands: ForkServer, predictions: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        process = commands.start("weights", cwd=predictions, stdout=full, stderr=subprocess.PIPE)
+    assert (process.communicate()[1].decode(), process.returncode) == (f"classify: {FULL}\n", 1)
+
+
 @pytest.mark.parametrize("words", [["--version"], ["--help"], [str(HOPPER)], ["batch", str(HOPPER)]], ids=" ".join)
 def test_a_closed_standard_output_is_reported_in_one_line(words: list[str], tmp_path: Path) -> None:
     result = redirected(">&-", words, tmp_path)
@@ -69,10 +76,20 @@ def test_a_closed_standard_output_is_reported_in_one_line(words: list[str], tmp_
     assert result.stderr.decode() == "classify: can't write to standard output: it is not open\n"
 
 
-@pytest.mark.parametrize("words", [["--help"], *HEAVY], ids=" ".join)
-def test_a_pipe_that_its_reader_closed_ends_the_command_without_a_message(words: list[str], predictions: Path) -> None:
-    result = without_reader(words, predictions)
+def test_a_pipe_that_its_reader_closed_ends_the_command_without_a_message(predictions: Path) -> None:
+    result = without_reader(["--help"], predictions)
     assert (result.returncode, result.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", HEAVY, ids=" ".join)
+def test_a_pipe_that_its_reader_closed_ends_a_command_with_rows_without_a_message(
+    words: list[str], predictions: Path, commands: ForkServer, tiny_weights: Path
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        process = commands.start(*words, cwd=predictions, tiny=tiny_weights, stdout=closed, stderr=subprocess.PIPE)
+    assert (process.communicate()[1], process.returncode) == (b"", 141)
 
 
 def test_a_closed_standard_input_is_reported_in_one_line(tmp_path: Path) -> None:

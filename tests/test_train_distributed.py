@@ -13,7 +13,7 @@ from democlass.networks.checkpoints import load
 from democlass.networks.locations import Location
 from democlass.train.run import train
 from democlass.train.saving import load_tensors
-from fork_server import ForkedProcess, ForkServer
+from fork_server import ForkServer, LoggedProcess
 from training import (  # noqa: F401 (one_thread is an autouse fixture)
     MANY_STEPS,
     TINY,
@@ -29,7 +29,7 @@ from training import (  # noqa: F401 (one_thread is an autouse fixture)
 pytestmark = pytest.mark.slow
 
 
-def start_two(server: ForkServer, faces: Path, *args: str) -> list[ForkedProcess]:
+def start_two(server: ForkServer, faces: Path, *args: str) -> list[LoggedProcess]:
     """Start the command as two processes, with the environment of torchrun but without torchrun itself.
 
     torchrun would end one process when the other one ends. test_search_path.py runs the command under torchrun.
@@ -40,7 +40,7 @@ def start_two(server: ForkServer, faces: Path, *args: str) -> list[ForkedProcess
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     args = (*train_args(faces, "new.pth"), *args)
     return [
-        server.start(*args, log=faces / f"log{rank}", **shared, RANK=str(rank), LOCAL_RANK=str(rank))
+        server.start_logged(*args, log=faces / f"log{rank}", **shared, RANK=str(rank), LOCAL_RANK=str(rank))
         for rank in range(2)
     ]
 
@@ -49,14 +49,15 @@ def test_two_processes_share_the_work_and_one_writes(faces: Path, server: ForkSe
     remove_rows(faces, "labels", *range(17, 40))
     save_teacher(faces / "teacher.pth")
     (faces / "labels3.png").write_bytes(b"no image")
-    first, second = start_two(server, faces, "--teacher", str(faces / "teacher.pth"), "--skip-unreadable")
+    options = ["--stages", "32:3:0.05-0.01", "--teacher", str(faces / "teacher.pth"), "--skip-unreadable"]
+    first, second = start_two(server, faces, *options)
     assert [first.wait(), second.wait()] == [0, 0], first.output + second.output
     output = first.output
     assert output.count("running the teacher") == output.count("1 of 17 images") == 1
     assert output.count("step 2, 32 px") == 1 and "step 3, 32 px" not in output  # 16 images are 2 batches
     assert second.output == ""
     card = load(Location(faces / "new.pth", "test"), TINY).card
-    assert card["data"] == "labels.csv: 16 images" and len(card["history"]) == 12
+    assert card["data"] == "labels.csv: 16 images" and len(card["history"]) == 3
     assert sorted(path.name for path in faces.glob("new.pth*")) == ["new.pth", "new.pth.skipped.csv"]
 
 

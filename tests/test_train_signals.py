@@ -69,11 +69,11 @@ def raise_interrupt(*_: Any, **__: Any) -> NoReturn:
 
 
 def test_resuming_after_a_kill_reproduces_the_same_weights(faces: Path, server: ForkServer) -> None:
-    whole = make_job(faces, "whole.pth", epochs=20)
+    whole = make_job(faces, "whole.pth", epochs=8)
     train(whole)
-    args = train_args(faces, "killed.pth", "--stages", "32:20:0.05-0.01", "--save-every", "0", "--quiet")
+    args = train_args(faces, "killed.pth", "--stages", "32:8:0.05-0.01", "--save-every", "0", "--quiet")
     state = faces / "killed.pth.state"
-    process = server.start(*args, log=faces / "log")
+    process = server.start_logged(*args, log=faces / "log")
     deadline = time.monotonic() + 120
     while not state.exists():
         assert time.monotonic() < deadline, process.output
@@ -87,7 +87,7 @@ def test_resuming_after_a_kill_reproduces_the_same_weights(faces: Path, server: 
 
 
 def test_a_signal_saves_the_finished_steps(faces: Path, server: ForkServer) -> None:
-    process = server.start(*train_args(faces, "new.pth", *MANY_STEPS), log=faces / "log")
+    process = server.start_logged(*train_args(faces, "new.pth", *MANY_STEPS), log=faces / "log")
     process.wait_for_line("step 5, 32 px")
     assert not (faces / "new.pth.state").exists()
     os.killpg(process.pid, signal.SIGTERM)
@@ -136,7 +136,7 @@ def test_a_signal_during_a_step_is_handled_after_the_step(faces: Path) -> None:
 def test_a_signal_before_the_first_step_saves_nothing(faces: Path, server: ForkServer) -> None:
     (faces / "labels.csv").unlink()
     os.mkfifo(faces / "labels.csv")
-    process = server.start(*train_args(faces, "new.pth"), log=faces / "log")
+    process = server.start_logged(*train_args(faces, "new.pth"), log=faces / "log")
     with (faces / "labels.csv").open("w"):  # blocks until the process opens the pipe
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 143
@@ -145,7 +145,7 @@ def test_a_signal_before_the_first_step_saves_nothing(faces: Path, server: ForkS
 
 def test_a_slow_image_does_not_delay_an_interruption(faces: Path, server: ForkServer) -> None:
     make_endless_jpeg(faces / "labels3.png")
-    process = server.start(*train_args(faces, "new.pth"), log=faces / "log")
+    process = server.start_logged(*train_args(faces, "new.pth"), log=faces / "log")
     process.wait_for_line("reading all 56 images")
     while len(processes_of(process.pid)) < 2:  # until there is a decoder
         time.sleep(0.01)
