@@ -6,7 +6,8 @@ with the weight W_h, the share of a label is
     λ · mean of the predictions of the collection + mean of (label - λ · prediction) of the labelled faces,
 
 and its variance is λ² · var(predictions) / N_h + var(label - λ · prediction) / n_h. λ minimises the variance: with a
-useless network it becomes 0, and the estimate is that of the labelled sample alone.
+useless network it becomes 0, and the estimate is that of the labelled sample alone. The collection is a sample too, so
+the shares of the strata vary with it: the variance of the strata's estimates, divided by N, is added.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from democlass.report.estimates import Shares
+
+
+_UNSEEN = 0.25
+"""Faces that are assumed to have a label that no labelled face of a stratum has."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,15 @@ def powered(strata: Sequence[Stratum]) -> Shares:
         raise ValueError("each stratum needs at least two labelled faces")
     faces = sum(each.faces for each in strata)
     weight = _best_weight(strata, faces)
-    share = np.zeros_like(strata[0].mean)
-    parts = []
-    for each in strata:
-        stratum_weight = each.faces / faces
+    stratum_weights = np.array([each.faces / faces for each in strata])[:, None]
+    estimates, parts = [], []
+    for each, stratum_weight in zip(strata, stratum_weights, strict=True):
         rectified = each.labels - weight * each.predictions
-        share += stratum_weight * (weight * each.mean + rectified.mean(0))
+        estimates.append(weight * each.mean + rectified.mean(0))
         parts.append(stratum_weight**2 * (weight**2 * each.variance / each.faces + _variance(rectified, each.labels)))
-    half = _quantile(parts, strata) * np.sqrt(np.sum(parts, 0))
+    share = (stratum_weights * estimates).sum(0)
+    between = (stratum_weights * (np.array(estimates) - share) ** 2).sum(0) / faces
+    half = _quantile(parts, strata) * np.sqrt(np.sum(parts, 0) + between)
     labelled = sum(len(each.labels) for each in strata)
     return Shares(np.clip(share, 0, 1), np.clip(share - half, 0, 1), np.clip(share + half, 0, 1), labelled)
 
@@ -74,13 +80,13 @@ def _best_weight(strata: Sequence[Stratum], faces: int) -> NDArray[np.float64]:
 def _variance(rectified: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the variance of the mean of n rectified labels.
 
-    It is never smaller than that of a label which one half of a face more has than were seen: a stratum without a rare
-    label among its labelled faces would otherwise look certain.
+    If none or all of the labelled faces have a label, its variance is that of a label which a quarter of a face more
+    has: a stratum would otherwise look certain.
     """
     n = len(labels)
-    count = np.minimum(labels.sum(0), n - labels.sum(0))
-    least = (count + 0.5) * (n - count + 0.5) / (n + 1) ** 2
-    floor = np.where(count == 0, least, 0.0)
+    is_constant = (labels == labels[0]).all(0)
+    share = _UNSEEN / (n + 2 * _UNSEEN)
+    floor = np.where(is_constant, share * (1 - share), 0.0)
     return np.asarray(np.maximum(rectified.var(0, ddof=1), floor) / n)
 
 
