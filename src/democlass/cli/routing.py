@@ -16,6 +16,7 @@ from democlass.errors import UsageError
 COMMANDS = {
     "paths": "Classify images, folders or patterns. This is the default: its name can be left out.",
     "batch": "Classify a whole collection, with progress, a summary, and resuming.",
+    "report": "Report the composition of a collection, with intervals.",
     "evaluate": "Compare predictions with labels: accuracy overall and by group.",
     "train": "Train a network on labelled images and write a checkpoint.",
     "serve": "Run an HTTP service that classifies images.",

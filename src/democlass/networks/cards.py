@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_DEPTH = 16
@@ -29,6 +29,33 @@ def plain_card(card: Mapping[Any, Any]) -> dict[str, Any]:
     """
     copied: dict[str, Any] = _CardCopier().copy(card, MAX_DEPTH)
     return copied
+
+
+def confusion_of_card(card: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any] | None:
+    """Return the confusion matrix of a card as JSON values: of its evaluation, else of its training; None without one.
+
+    A card is untrusted: a matrix that is none is left out.
+    """
+    for name in ("evaluation", "choose"):
+        section = card.get(name)
+        if isinstance(section, Mapping) and is_confusion(section.get("confusion"), len(labels)):
+            fallback = card.get("chosen on", "") if name == "choose" else ""
+            return {"matrix": section["confusion"], "data": str(section.get("data", fallback))[:200]}
+    return None
+
+
+def is_confusion(value: object, size: int) -> bool:
+    """Return whether a value is a matrix of counts, `size` lists of `size` numbers."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == size
+        and all(
+            isinstance(row, (list, tuple))
+            and len(row) == size
+            and all(isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53 for count in row)
+            for row in value
+        )
+    )
 
 
 class _CardCopier:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from democlass.errors import OutputError
 from democlass.files import replace_file
+from democlass.networks.cards import confusion_of_card
 from democlass.output.run_info import RunInfo, now
 from democlass.settings import Settings
 
@@ -75,6 +76,7 @@ class RunRecord:
                     "sha256": checkpoint.sha256,
                     "labels": list(checkpoint.labels),
                     "temperature": checkpoint.temperature,
+                    "confusion": confusion_of_card(checkpoint.card, checkpoint.labels),
                 }
                 for name, checkpoint in networks.checkpoints.items()
             },

@@ -11,6 +11,7 @@ both, p is the constrained least squares solution: not negative, with the sum 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,25 +43,37 @@ class Correction:
         return self.condition > MAX_CONDITION
 
 
-def corrected(sums: PhotoSums, confusion: NDArray[np.int64], *, draws: int = DRAWS) -> Correction:
+def corrected(sums: PhotoSums, *confusions: NDArray[np.int64], draws: int = DRAWS) -> Correction:
     """Return the shares of K labels, corrected by a confusion matrix.
 
     `sums` are those of the number of faces with each predicted label. `confusion[i, j]` is the number of faces of label
-    i that were predicted as label j, int64 K x K. Raises ValueError if a label has no face in the matrix.
+    i that were predicted as label j, int64 K x K. With several matrices, the labels are all combinations of theirs, the
+    last one varying first; the networks' errors are then assumed to be independent. Raises ValueError if a label has no
+    face in its matrix.
     """
-    if not (confusion.sum(1) > 0).all():
+    if not all((confusion.sum(1) > 0).all() for confusion in confusions):
         raise ValueError("the confusion matrix has a label without faces")
-    labels = len(confusion)
     rng = np.random.default_rng(_SEED)
     effective = sums.total / sums.design_effect()
-    rows = np.stack([rng.dirichlet(row + _PRIOR / labels, size=draws) for row in confusion], 1)
-    predicted = rng.dirichlet(effective + _PRIOR / labels, size=draws)
+    rows = reduce(_combine, [_draw_matrices(confusion, draws, rng) for confusion in confusions])
+    predicted = rng.dirichlet(effective + _PRIOR / len(effective), size=draws)
     drawn = solve(rows, predicted)
-    matrix = confusion / confusion.sum(1, keepdims=True)
+    matrix = reduce(np.kron, [confusion / confusion.sum(1, keepdims=True) for confusion in confusions])
     share = solve(matrix[None], sums.share[None])[0]
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
     shares = Shares(share, np.minimum(low, share), np.maximum(high, share), round(sums.faces))
     return Correction(shares, float(np.linalg.cond(matrix)))
+
+
+def _draw_matrices(confusion: NDArray[np.int64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return draws of the probabilities of each predicted label, given the true one: float64 draws x K x K."""
+    return np.stack([rng.dirichlet(row + _PRIOR / len(confusion), size=draws) for row in confusion], 1)
+
+
+def _combine(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Kronecker products of matrices, float64 N x K x K and N x L x L."""
+    size = first.shape[1] * second.shape[1]
+    return np.asarray(np.einsum("nij,nkl->nikjl", first, second).reshape(len(first), size, size))
 
 
 def solve(matrices: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:

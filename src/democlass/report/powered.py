@@ -21,7 +21,6 @@ from scipy.stats import t
 
 from democlass.report.estimates import Shares
 
-
 _UNSEEN = 0.25
 """Faces that are assumed to have a label that no labelled face of a stratum has."""
 

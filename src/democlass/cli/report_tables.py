@@ -1,0 +1,125 @@
+"""Shows a report on standard output: lines, and tables with bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from democlass.names import to_printable
+from democlass.report.composition import Composition, Question, questions
+from democlass.report.estimates import Shares
+from democlass.report.report import CORRECTED, COUNTED, MEAN_PROBABILITY, Estimates, Report
+from democlass.results import ERROR, NO_FACE, OK, TOO_SMALL
+
+Part = tuple[str | Table, str | None]
+"""A line or a table, and its style."""
+
+MAX_GROUPS = 20
+"""Groups that are shown; the JSON has all."""
+
+_BAR, _SHORT_BAR = 8, 5
+_MANY_LABELS = 8
+"""More labels than these are combinations with long names, which leave space for short bars only."""
+
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_TITLES = {COUNTED: "counted", MEAN_PROBABILITY: "mean prob.", CORRECTED: "corrected"}
+_LIMITS = (
+    "Shares of perceived gender and perceived race: how annotators would label the faces. They say nothing about the "
+    "identity or ancestry of anyone."
+)
+
+
+def parts(report: Report) -> Iterator[Part]:
+    """Yield the lines and tables of a report."""
+    yield _counts(report.whole), "bold"
+    yield "", None
+    yield from _composition(report, report.whole, questions(report.tasks))
+    for values, composition in list(report.groups.items())[:MAX_GROUPS]:
+        names = ", ".join(f"{name} {value}" for name, value in zip(report.group_names, values, strict=True))
+        yield f"{to_printable(names)}: {_counts(composition)}", "bold"
+        yield "", None
+        yield from _composition(report, composition, questions(report.tasks)[: len(report.tasks)])
+    if len(report.groups) > MAX_GROUPS:
+        yield f"{len(report.groups) - MAX_GROUPS:,} more groups are in --json", None
+    yield _advice(report), None
+    yield _LIMITS, "dim"
+
+
+def _composition(report: Report, composition: Composition, asked: list[Question]) -> Iterator[Part]:
+    for question in asked:
+        estimates = report.estimate(composition, question)
+        if estimates is None:
+            yield f"{question.title}: no face with a label", None
+            continue
+        table = _table(question, estimates)
+        yield f"{question.title}, shares of {estimates.shares[COUNTED].n:,} {report.unit}s", "bold"
+        yield table, None
+        for warning in estimates.warnings:
+            yield f"warning: {warning}", "yellow"
+
+
+def _counts(composition: Composition) -> str:
+    images = composition.images
+    found = [f"{images.total():,} images", f"{composition.faces:,} classified faces"]
+    for status, text in (
+        (NO_FACE, "without a face"),
+        (TOO_SMALL, "with small faces only"),
+        (ERROR, "not readable"),
+    ):
+        found += [f"{images[status]:,} {text}"] if images[status] else []
+    uncertain = max(composition.uncertain.values(), default=0)
+    found += [f"{uncertain:,} faces uncertain"] if uncertain else []
+    other = images.total() - sum(images[status] for status in (OK, NO_FACE, TOO_SMALL, ERROR))
+    return ", ".join([*found, *([f"{other:,} with another status"] if other else [])])
+
+
+def _table(question: Question, estimates: Estimates) -> Table:
+    best = CORRECTED if CORRECTED in estimates.shares else COUNTED
+    others = [name for name in (COUNTED, MEAN_PROBABILITY) if name != best]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column(_TITLES[best], justify="right", no_wrap=True)
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    for name in others:
+        table.add_column(_TITLES[name], justify="right", no_wrap=True)
+    main = estimates.shares[best]
+    largest = float(main.share.max())
+    width = _SHORT_BAR if len(question.labels) > _MANY_LABELS else _BAR
+    for index, label in enumerate(question.labels):
+        share = float(main.share[index])
+        cells: list[Any] = [label.replace("_", " "), Text(bar(share / largest if largest else 0, width), style="cyan")]
+        cells += [f"{share:.1%}", _interval(main, index)]
+        cells += [f"{estimates.shares[name].share[index]:.1%}" for name in others]
+        table.add_row(*cells)
+    return table
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar of at most `width` characters for a share of the largest one, 0 to 1, in eighths of a character."""
+    eighths = round(8 * width * share)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_BLOCKS[rest] if rest else "")).ljust(width)
+
+
+def _interval(shares: Shares, index: int) -> str:
+    return f"{shares.low[index]:.1%} to {shares.high[index]:.1%}"
+
+
+def _advice(report: Report) -> str:
+    reasons = [each.reason for each in report.checkpoints.values() if each.reason]
+    if not reasons:
+        data = ", ".join(dict.fromkeys(each.data for each in report.checkpoints.values() if each.data))
+        where = f" ({to_printable(data)})" if data else ""
+        return (
+            f"Believe the corrected shares. They assume that the networks err here as on the validation data{where}. "
+            "For gender x race they also assume that the errors of the two networks are independent."
+        )
+    return (
+        "Counted shares and mean probabilities are biased by the errors of the networks. Corrected shares are missing: "
+        f"{'; '.join(dict.fromkeys(reasons))}."
+    )

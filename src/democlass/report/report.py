@@ -1,0 +1,155 @@
+"""The report on a collection: its composition as a whole and by group, with all estimates of the shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from democlass.errors import UsageError
+from democlass.report.composition import Composition, Photos, Question, photos_of, questions, whole_photos
+from democlass.report.confusions import Checkpoint, find_checkpoints
+from democlass.report.correction import corrected
+from democlass.report.estimates import Shares, counted, mean_probability
+from democlass.report.grouping import Grouping
+from democlass.report.reading import read_pieces
+from democlass.tasks import TASKS, Task
+
+MAX_GROUPS = 1000
+SCHEMA = 1
+"""Version of the JSON document."""
+
+COUNTED, MEAN_PROBABILITY, CORRECTED = "counted", "mean_probability", "corrected"
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The estimates for one question, by name. `left_out` says why others are missing, `warnings` what to know."""
+
+    shares: dict[str, Shares]
+    left_out: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: `whole` is the composition of all files, `groups` those of the groups, by their values."""
+
+    files: Sequence[Path]
+    unit: str
+    group_names: Sequence[str]
+    whole: Composition
+    groups: dict[tuple[str, ...], Composition]
+    checkpoints: dict[str, Checkpoint]
+    tasks: Sequence[Task] = TASKS
+
+    def estimate(self, composition: Composition, question: Question) -> Estimates | None:
+        """Return the estimates for the composition, or None if it has no face with a label."""
+        sums = composition.counted.get(question.name)
+        if sums is None or sums.faces == 0:
+            return None
+        shares = {COUNTED: counted(sums), MEAN_PROBABILITY: mean_probability(composition.probabilities[question.name])}
+        checkpoints = [self.checkpoints[task.name] for task in question.tasks]
+        matrices = [each.confusion for each in checkpoints if each.confusion is not None]
+        if len(matrices) < len(checkpoints):
+            reasons = "; ".join(dict.fromkeys(each.reason for each in checkpoints if each.reason))
+            return Estimates(shares, {CORRECTED: reasons})
+        correction = corrected(sums, *matrices)
+        warnings = []
+        if correction.is_nearly_singular:
+            warnings.append(
+                f"the network confuses labels of {question.title} so often that the corrected shares are uncertain"
+            )
+        return Estimates({**shares, CORRECTED: correction.shares}, warnings=warnings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values, as docs/report.md describes them."""
+        return {
+            "schema": SCHEMA,
+            "files": [str(file) for file in self.files],
+            "unit": self.unit,
+            "checkpoints": {
+                name: {"sha256": each.sha256, "confusion_from": each.data or None}
+                for name, each in self.checkpoints.items()
+            },
+            **self._describe(self.whole),
+            "groups": [
+                {"by": dict(zip(self.group_names, values, strict=True)), **self._describe(composition)}
+                for values, composition in self.groups.items()
+            ],
+        }
+
+    def _describe(self, composition: Composition) -> dict[str, Any]:
+        shares: dict[str, Any] = {}
+        left_out: dict[str, Any] = {}
+        for question in questions(self.tasks):
+            estimates = self.estimate(composition, question)
+            if estimates is None:
+                continue
+            left_out |= {question.name: estimates.left_out} if estimates.left_out else {}
+            shares[question.name] = {
+                label: {name: _describe_share(each, index) for name, each in estimates.shares.items()}
+                for index, label in enumerate(question.labels)
+            }
+        return {
+            "images": {"total": composition.images.total(), **dict(composition.images)},
+            "faces": {
+                "classified": composition.faces,
+                "too_small": composition.too_small,
+                "uncertain": dict(composition.uncertain),
+            },
+            "shares": shares,
+            "left_out": left_out,
+        }
+
+
+def make_report(
+    files: Sequence[Path],
+    *,
+    unit: str = "face",
+    grouping: Grouping | None = None,
+    tasks: Sequence[Task] = TASKS,
+    on_rows: Callable[[int], object] = lambda rows: None,
+) -> Report:
+    """Read results in pieces and return the report.
+
+    `unit` is `face` or `image`: what counts the same. `on_rows` is called with the number of rows of each piece. Raises
+    UsageError, MissingExtraError.
+    """
+    whole, groups = Composition(), dict[tuple[str, ...], Composition]()
+    for file in files:
+        for photos in _read_photos(file, tasks, by_image=unit == "image", on_rows=on_rows):
+            whole.add(photos)
+            if grouping is not None:
+                _add_to_groups(groups, grouping, photos)
+    if not whole.images:
+        raise UsageError(f"no row in {', '.join(map(str, files))}")
+    names = [] if grouping is None else grouping.names
+    ordered = dict(sorted(groups.items()))
+    return Report(files, unit, names, whole, ordered, find_checkpoints(files, tasks), tasks)
+
+
+def _read_photos(
+    file: Path, tasks: Sequence[Task], *, by_image: bool, on_rows: Callable[[int], object]
+) -> Iterator[Photos]:
+    for piece in whole_photos(read_pieces(file, tasks)):
+        yield photos_of(piece, tasks, by_image=by_image)
+        on_rows(len(piece))
+
+
+def _add_to_groups(groups: dict[tuple[str, ...], Composition], grouping: Grouping, photos: Photos) -> None:
+    values = grouping.values(photos.paths)
+    numbers: dict[tuple[str, ...], int] = {}
+    index = np.array([numbers.setdefault(each, len(numbers)) for each in values])
+    for each, number in numbers.items():
+        if each not in groups and len(groups) == MAX_GROUPS:
+            raise UsageError(f"--by makes more than {MAX_GROUPS:,} groups: use a smaller depth, or another column")
+        groups.setdefault(each, Composition()).add(photos, index == number)
+
+
+def _describe_share(shares: Shares, index: int) -> dict[str, float | int]:
+    values = {"share": shares.share[index], "low": shares.low[index], "high": shares.high[index]}
+    return {**{name: round(float(value), 6) for name, value in values.items()}, "n": shares.n}
