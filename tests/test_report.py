@@ -265,9 +265,9 @@ def test_faces_of_one_photo_are_one_photo() -> None:
     assert np.allclose(photos.values["gender x race"][1].sum(1), 1)
 
 
-def run(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "democlass", "report", *map(str, words)]
-    return subprocess.run(command, env=environment(COLUMNS="80"), capture_output=True, text=True, timeout=60, **more)
+def run(*words: object, command: str = "report") -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "democlass", command, *map(str, words)]
+    return subprocess.run(line, env=environment(COLUMNS="80"), capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.slow

@@ -116,6 +116,14 @@ def report(
     results: Annotated[list[Path], typer.Argument(help="Results of classify batch: CSV, Parquet, JSON Lines or JSON.")],
     groups: GroupOptions,
     outputs: ReportOutputs,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sample of classify sample with the labels of people filled in. Gives shares that do not rely on the "
+            "networks.",
+        ),
+    ] = None,
     unit: Annotated[
         Unit, typer.Option(help="What counts the same in all shares: each face, or each image with faces.")
     ] = Unit.FACE,
@@ -129,8 +137,8 @@ def report(
         from democlass.report.report import make_report
     except ImportError:
         raise MissingExtraError("classify report", "report") from None
-    outputs.check([*results, *([groups.join] if groups.join else [])])
-    made = make_report(results, unit=unit.value, grouping=groups.grouping())
+    outputs.check([*results, *(file for file in (groups.join, labelled) if file is not None)])
+    made = make_report(results, unit=unit.value, grouping=groups.grouping(), labelled=labelled)
     outputs.write(made)
     if outputs.json != _STANDARD_OUTPUT:
         _print(made)

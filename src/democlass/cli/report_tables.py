@@ -12,7 +12,7 @@ from rich.text import Text
 from democlass.names import to_printable
 from democlass.report.composition import Composition, Question, questions
 from democlass.report.estimates import Shares
-from democlass.report.report import CORRECTED, COUNTED, MEAN_PROBABILITY, Estimates, Report
+from democlass.report.report import CORRECTED, COUNTED, LABELLED, MEAN_PROBABILITY, Estimates, Report
 from democlass.results import ERROR, NO_FACE, OK, TOO_SMALL
 
 Part = tuple[str | Table, str | None]
@@ -26,7 +26,7 @@ _MANY_LABELS = 8
 """More labels than these are combinations with long names, which leave space for short bars only."""
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
-_TITLES = {COUNTED: "counted", MEAN_PROBABILITY: "mean prob.", CORRECTED: "corrected"}
+_TITLES = {COUNTED: "counted", MEAN_PROBABILITY: "mean prob.", CORRECTED: "corrected", LABELLED: "labelled"}
 _LIMITS = (
     "Shares of perceived gender and perceived race: how annotators would label the faces. They say nothing about the "
     "identity or ancestry of anyone."
@@ -78,8 +78,8 @@ def _counts(composition: Composition) -> str:
 
 
 def _table(question: Question, estimates: Estimates) -> Table:
-    best = CORRECTED if CORRECTED in estimates.shares else COUNTED
-    others = [name for name in (COUNTED, MEAN_PROBABILITY) if name != best]
+    best = next(name for name in (LABELLED, CORRECTED, COUNTED) if name in estimates.shares)
+    others = [name for name in (CORRECTED, COUNTED, MEAN_PROBABILITY) if name in estimates.shares and name != best]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -111,6 +111,11 @@ def _interval(shares: Shares, index: int) -> str:
 
 
 def _advice(report: Report) -> str:
+    if report.labelled is not None:
+        return (
+            "Believe the labelled shares. They come from the labels of people, and do not assume that the networks are "
+            "right. They are missing where fewer than two faces have labels."
+        )
     reasons = [each.reason for each in report.checkpoints.values() if each.reason]
     if not reasons:
         data = ", ".join(dict.fromkeys(each.data for each in report.checkpoints.values() if each.data))

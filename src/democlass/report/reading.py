@@ -72,9 +72,10 @@ def _read_csv(file: Path, tasks: Sequence[Task]) -> Iterator[pd.DataFrame]:
 def _read_parquet(file: Path, tasks: Sequence[Task]) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(file) as table:
+    # By default pyarrow keeps what it has read until the file is closed.
+    with pyarrow.parquet.ParquetFile(file, pre_buffer=False) as table:
         names = [name for name in (*_columns(tasks), _BOX_COLUMN) if name in table.schema_arrow.names]
-        for batch in table.iter_batches(ROWS, columns=names):
+        for batch in table.iter_batches(ROWS, columns=names, use_threads=False):
             yield batch.to_pandas()
 
 

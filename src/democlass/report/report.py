@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from democlass.report.confusions import Checkpoint, find_checkpoints
 from democlass.report.correction import corrected
 from democlass.report.estimates import Shares, counted, mean_probability
 from democlass.report.grouping import Grouping
+from democlass.report.labelled import LabelledSample, read_labelled
 from democlass.report.reading import read_pieces
 from democlass.tasks import TASKS, Task
 
@@ -22,7 +23,7 @@ MAX_GROUPS = 1000
 SCHEMA = 1
 """Version of the JSON document."""
 
-COUNTED, MEAN_PROBABILITY, CORRECTED = "counted", "mean_probability", "corrected"
+COUNTED, MEAN_PROBABILITY, CORRECTED, LABELLED = "counted", "mean_probability", "corrected", "labelled"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Report:
-    """A report: `whole` is the composition of all files, `groups` those of the groups, by their values."""
+    """A report: `whole` is the composition of all files, `groups` those of the groups, by their values.
+
+    `labelled` is the labelled sample of all files, if there is one.
+    """
 
     files: Sequence[Path]
     unit: str
@@ -45,6 +49,7 @@ class Report:
     groups: dict[tuple[str, ...], Composition]
     checkpoints: dict[str, Checkpoint]
     tasks: Sequence[Task] = TASKS
+    labelled: LabelledSample | None = None
 
     def estimate(self, composition: Composition, question: Question) -> Estimates | None:
         """Return the estimates for the composition, or None if it has no face with a label."""
@@ -54,16 +59,23 @@ class Report:
         shares = {COUNTED: counted(sums), MEAN_PROBABILITY: mean_probability(composition.probabilities[question.name])}
         checkpoints = [self.checkpoints[task.name] for task in question.tasks]
         matrices = [each.confusion for each in checkpoints if each.confusion is not None]
+        left_out, warnings = dict[str, str](), list[str]()
         if len(matrices) < len(checkpoints):
-            reasons = "; ".join(dict.fromkeys(each.reason for each in checkpoints if each.reason))
-            return Estimates(shares, {CORRECTED: reasons})
-        correction = corrected(sums, *matrices)
-        warnings = []
-        if correction.is_nearly_singular:
-            warnings.append(
-                f"the network confuses labels of {question.title} so often that the corrected shares are uncertain"
-            )
-        return Estimates({**shares, CORRECTED: correction.shares}, warnings=warnings)
+            left_out[CORRECTED] = "; ".join(dict.fromkeys(each.reason for each in checkpoints if each.reason))
+        else:
+            correction = corrected(sums, *matrices)
+            shares[CORRECTED] = correction.shares
+            if correction.is_nearly_singular:
+                warnings.append(
+                    f"the network confuses labels of {question.title} so often that the corrected shares are uncertain"
+                )
+        if self.labelled is not None and composition is self.whole:
+            powered = self.labelled.estimate(question)
+            if powered is None:
+                left_out[LABELLED] = "fewer than two faces have labels"
+            else:
+                shares[LABELLED] = powered
+        return Estimates(shares, left_out, warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values, as docs/report.md describes them."""
@@ -111,33 +123,33 @@ def make_report(
     *,
     unit: str = "face",
     grouping: Grouping | None = None,
+    labelled: Path | None = None,
     tasks: Sequence[Task] = TASKS,
-    on_rows: Callable[[int], object] = lambda rows: None,
 ) -> Report:
     """Read results in pieces and return the report.
 
-    `unit` is `face` or `image`: what counts the same. `on_rows` is called with the number of rows of each piece. Raises
+    `unit` is `face` or `image`: what counts the same. `labelled` is a filled-in sample, for faces only. Raises
     UsageError, MissingExtraError.
     """
+    sample = None if labelled is None else LabelledSample(read_labelled(labelled, tasks), tasks)
+    if sample is not None and unit != "face":
+        raise UsageError("--labelled needs --unit face: a sample consists of faces")
     whole, groups = Composition(), dict[tuple[str, ...], Composition]()
     for file in files:
-        for photos in _read_photos(file, tasks, by_image=unit == "image", on_rows=on_rows):
+        for piece in whole_photos(read_pieces(file, tasks)):
+            photos = photos_of(piece, tasks, by_image=unit == "image")
             whole.add(photos)
+            if sample is not None:
+                sample.add(piece)
             if grouping is not None:
                 _add_to_groups(groups, grouping, photos)
     if not whole.images:
         raise UsageError(f"no row in {', '.join(map(str, files))}")
+    if sample is not None:
+        sample.check()
     names = [] if grouping is None else grouping.names
     ordered = dict(sorted(groups.items()))
-    return Report(files, unit, names, whole, ordered, find_checkpoints(files, tasks), tasks)
-
-
-def _read_photos(
-    file: Path, tasks: Sequence[Task], *, by_image: bool, on_rows: Callable[[int], object]
-) -> Iterator[Photos]:
-    for piece in whole_photos(read_pieces(file, tasks)):
-        yield photos_of(piece, tasks, by_image=by_image)
-        on_rows(len(piece))
+    return Report(files, unit, names, whole, ordered, find_checkpoints(files, tasks), tasks, sample)
 
 
 def _add_to_groups(groups: dict[tuple[str, ...], Composition], grouping: Grouping, photos: Photos) -> None:
