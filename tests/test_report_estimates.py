@@ -112,6 +112,11 @@ def test_a_network_that_confuses_two_labels_is_reported_with_wide_intervals() ->
     assert result.is_nearly_singular and (result.shares.high - result.shares.low)[1:].min() > 0.4
 
 
+def test_a_label_that_few_faces_do_not_have_is_not_excluded() -> None:
+    few, many = (corrected(single_faces([count, count, 0]), 100 * CONFUSION).shares for count in (3, 3000))
+    assert few.share[2] == 0 and few.high[2] > 0.25 and many.high[2] < 0.02
+
+
 def test_a_label_without_faces_in_the_matrix_is_refused() -> None:
     with pytest.raises(ValueError, match="without faces"):
         corrected(single_faces([1, 1]), np.array([[5, 5], [0, 0]]))

@@ -1,4 +1,4 @@
-"""Labelled samples: drawn from results by stratum, filled in by people, and used for shares without trust in networks."""
+"""Labelled samples: drawn from results by stratum, filled in by people, and used for shares of the collection."""
 
 from __future__ import annotations
 

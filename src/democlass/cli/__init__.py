@@ -3,6 +3,7 @@
     classify [paths] PATH...   cli/paths.py, the default command
     classify batch SOURCE...   cli/batch.py
     classify report RESULTS    cli/report.py
+    classify compare A B       cli/compare.py
     classify sample RESULTS    cli/sample.py
     classify evaluate LABELS   cli/evaluate.py
     classify train TASK LABELS cli/train.py

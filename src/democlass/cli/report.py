@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from democlass.cli.expand import expand
-from democlass.cli.option import OUTPUT, option
-from democlass.errors import MissingExtraError, OutputError, UsageError
+from democlass.cli.option import option
+from democlass.cli.report_options import ReportOutputs, Unit, UnitOption, print_parts
+from democlass.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from democlass.report.grouping import Grouping
-    from democlass.report.report import Report
 
 app = typer.Typer(add_completion=False)
-_STANDARD_OUTPUT = Path("-")
 _GROUPS = "Groups"
-
-
-class Unit(str, Enum):
-    """What counts the same in all shares."""
-
-    FACE = "face"
-    IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -71,45 +61,6 @@ class GroupOptions:
         return Grouping(names, Joined.read(self.join, self.on, columns))
 
 
-@dataclass(frozen=True)
-class ReportOutputs:
-    """The files that the report is written to."""
-
-    json: Annotated[
-        Path | None,
-        option("--json", panel=OUTPUT, metavar="FILE", help="Write the report as JSON; - is standard output."),
-    ] = None
-    overwrite: Annotated[bool, option("--overwrite", panel=OUTPUT, help="Replace an existing FILE of --json.")] = False
-
-    def check(self, inputs: list[Path]) -> None:
-        """Raise OutputError if the JSON can't be written, or would replace an input or, unasked, another file."""
-        from democlass.output.paths import refuse_inputs, refuse_odd_place
-
-        if self.json is None or self.json == _STANDARD_OUTPUT:
-            return
-        refuse_odd_place(self.json)
-        refuse_inputs([self.json], inputs, "results")
-        if self.json.exists() and not self.overwrite:
-            raise OutputError(f"{self.json} exists: use --overwrite to replace it")
-
-    def write(self, report: Report) -> None:
-        """Write the JSON. Raises WriteError."""
-        from democlass.errors import WriteError
-        from democlass.files import replace_file
-        from democlass.output.formats import json_line
-
-        if self.json is None:
-            return
-        content = json_line(report.to_dict()) + b"\n"
-        if self.json == _STANDARD_OUTPUT:
-            sys.stdout.buffer.write(content)
-            return
-        try:
-            replace_file(self.json, content)
-        except OSError as error:
-            raise WriteError(f"can't write {self.json}: {error.strerror}") from None
-
-
 @app.command()
 @expand
 def report(
@@ -124,9 +75,15 @@ def report(
             "networks.",
         ),
     ] = None,
-    unit: Annotated[
-        Unit, typer.Option(help="What counts the same in all shares: each face, or each image with faces.")
-    ] = Unit.FACE,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|uniform",
+            help="Target shares to compare with: a CSV with the columns label and share, or the same share for each "
+            "label.",
+        ),
+    ] = None,
+    unit: UnitOption = Unit.FACE,
 ) -> int:
     """Show the composition of a collection from its results: shares of perceived gender and perceived race.
 
@@ -137,20 +94,12 @@ def report(
         from democlass.report.report import make_report
     except ImportError:
         raise MissingExtraError("classify report", "report") from None
-    outputs.check([*results, *(file for file in (groups.join, labelled) if file is not None)])
-    made = make_report(results, unit=unit.value, grouping=groups.grouping(), labelled=labelled)
-    outputs.write(made)
-    if outputs.json != _STANDARD_OUTPUT:
-        _print(made)
+    target_file = None if target in (None, "uniform") else Path(str(target))
+    outputs.check([*results, *(file for file in (groups.join, labelled, target_file) if file is not None)])
+    made = make_report(results, unit=unit.value, grouping=groups.grouping(), labelled=labelled, target=target)
+    outputs.write(made.to_dict())
+    if not outputs.uses_standard_output:
+        from democlass.cli.report_tables import parts
+
+        print_parts(parts(made))
     return 0
-
-
-def _print(made: Report) -> None:
-    from rich.console import Console
-
-    from democlass.cli.report_tables import parts
-
-    out = Console(highlight=False, markup=False, emoji=False)
-    renderables: list[tuple[Any, str | None]] = list(parts(made))
-    for part, style in renderables:
-        out.print(part, style=style)

@@ -9,14 +9,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from democlass.cli.report_options import Part
 from democlass.names import to_printable
 from democlass.report.composition import Composition, Question, questions
 from democlass.report.estimates import Shares
 from democlass.report.report import CORRECTED, COUNTED, LABELLED, MEAN_PROBABILITY, Estimates, Report
+from democlass.report.target import Comparison
 from democlass.results import ERROR, NO_FACE, OK, TOO_SMALL
-
-Part = tuple[str | Table, str | None]
-"""A line or a table, and its style."""
 
 MAX_GROUPS = 20
 """Groups that are shown; the JSON has all."""
@@ -27,7 +26,7 @@ _MANY_LABELS = 8
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _TITLES = {COUNTED: "counted", MEAN_PROBABILITY: "mean prob.", CORRECTED: "corrected", LABELLED: "labelled"}
-_LIMITS = (
+LIMITS = (
     "Shares of perceived gender and perceived race: how annotators would label the faces. They say nothing about the "
     "identity or ancestry of anyone."
 )
@@ -35,18 +34,18 @@ _LIMITS = (
 
 def parts(report: Report) -> Iterator[Part]:
     """Yield the lines and tables of a report."""
-    yield _counts(report.whole), "bold"
+    yield describe_counts(report.whole), "bold"
     yield "", None
     yield from _composition(report, report.whole, questions(report.tasks))
     for values, composition in list(report.groups.items())[:MAX_GROUPS]:
         names = ", ".join(f"{name} {value}" for name, value in zip(report.group_names, values, strict=True))
-        yield f"{to_printable(names)}: {_counts(composition)}", "bold"
+        yield f"{to_printable(names)}: {describe_counts(composition)}", "bold"
         yield "", None
         yield from _composition(report, composition, questions(report.tasks)[: len(report.tasks)])
     if len(report.groups) > MAX_GROUPS:
         yield f"{len(report.groups) - MAX_GROUPS:,} more groups are in --json", None
     yield _advice(report), None
-    yield _LIMITS, "dim"
+    yield LIMITS, "dim"
 
 
 def _composition(report: Report, composition: Composition, asked: list[Question]) -> Iterator[Part]:
@@ -58,11 +57,14 @@ def _composition(report: Report, composition: Composition, asked: list[Question]
         table = _table(question, estimates)
         yield f"{question.title}, shares of {estimates.shares[COUNTED].n:,} {report.unit}s", "bold"
         yield table, None
+        if (comparison := report.compare_with_target(estimates, question)) is not None:
+            yield from _target_parts(question, comparison, report.unit)
         for warning in estimates.warnings:
             yield f"warning: {warning}", "yellow"
 
 
-def _counts(composition: Composition) -> str:
+def describe_counts(composition: Composition) -> str:
+    """Return the numbers of images and faces as text."""
     images = composition.images
     found = [f"{images.total():,} images", f"{composition.faces:,} classified faces"]
     for status, text in (
@@ -78,7 +80,7 @@ def _counts(composition: Composition) -> str:
 
 
 def _table(question: Question, estimates: Estimates) -> Table:
-    best = next(name for name in (LABELLED, CORRECTED, COUNTED) if name in estimates.shares)
+    best = estimates.best
     others = [name for name in (CORRECTED, COUNTED, MEAN_PROBABILITY) if name in estimates.shares and name != best]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
@@ -97,6 +99,27 @@ def _table(question: Question, estimates: Estimates) -> Table:
         cells += [f"{estimates.shares[name].share[index]:.1%}" for name in others]
         table.add_row(*cells)
     return table
+
+
+def estimate_title(estimate: str) -> str:
+    """Return the name of an estimate in text for people."""
+    return _TITLES[estimate]
+
+
+def _target_parts(question: Question, comparison: Comparison, unit: str) -> Iterator[Part]:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("compared with the target", no_wrap=True)
+    for heading in ("target", "difference", f"{unit}s missing"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for index, label in enumerate(question.labels):
+        missing = int(comparison.missing[index])
+        points = f"{100 * comparison.difference[index]:+.1f} points"
+        table.add_row(
+            label.replace("_", " "), f"{comparison.target[index]:.1%}", points, f"{missing:,}" if missing else ""
+        )
+    yield table, None
+    p = f"p {comparison.p:.3f}" if comparison.p >= 0.001 else "p below 0.001"
+    yield f"chi-square {comparison.chi_square:.1f}, {p}, Cramér's V {comparison.cramers_v:.2f}\n", None
 
 
 def bar(share: float, width: int) -> str:

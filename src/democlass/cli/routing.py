@@ -17,6 +17,7 @@ COMMANDS = {
     "paths": "Classify images, folders or patterns. This is the default: its name can be left out.",
     "batch": "Classify a whole collection, with progress, a summary, and resuming.",
     "report": "Report the composition of a collection, with intervals.",
+    "compare": "Compare the composition of two collections, with intervals.",
     "sample": "Draw a random sample of classified faces, for people to label.",
     "evaluate": "Compare predictions with labels: accuracy overall and by group.",
     "train": "Train a network on labelled images and write a checkpoint.",

@@ -23,8 +23,13 @@ DRAWS = 2000
 MAX_CONDITION = 20.0
 """Largest condition number of a confusion matrix that is said to separate the labels well enough."""
 
-_PRIOR = 0.5
-"""Of the Dirichlet distributions, for each row together (Perks' prior): rows with few counts stay what they are."""
+_ROW_PRIOR = 0.5
+"""Of the Dirichlet distribution of a row of the matrix, for all labels together (Perks' prior): errors that were never
+seen stay rare."""
+
+_COUNT_PRIOR = 0.5
+"""Of the Dirichlet distribution of the predicted labels, for each label (Jeffreys' prior): in a small collection, a label
+that no face has may still exist."""
 
 _ITERATIONS = 300
 _SEED = 0
@@ -56,7 +61,7 @@ def corrected(sums: PhotoSums, *confusions: NDArray[np.int64], draws: int = DRAW
     rng = np.random.default_rng(_SEED)
     effective = sums.total / sums.design_effect()
     rows = reduce(_combine, [_draw_matrices(confusion, draws, rng) for confusion in confusions])
-    predicted = rng.dirichlet(effective + _PRIOR / len(effective), size=draws)
+    predicted = rng.dirichlet(effective + _COUNT_PRIOR, size=draws)
     drawn = solve(rows, predicted)
     matrix = reduce(np.kron, [confusion / confusion.sum(1, keepdims=True) for confusion in confusions])
     share = solve(matrix[None], sums.share[None])[0]
@@ -67,7 +72,7 @@ def corrected(sums: PhotoSums, *confusions: NDArray[np.int64], draws: int = DRAW
 
 def _draw_matrices(confusion: NDArray[np.int64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return draws of the probabilities of each predicted label, given the true one: float64 draws x K x K."""
-    return np.stack([rng.dirichlet(row + _PRIOR / len(confusion), size=draws) for row in confusion], 1)
+    return np.stack([rng.dirichlet(row + _ROW_PRIOR / len(confusion), size=draws) for row in confusion], 1)
 
 
 def _combine(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from democlass.errors import UsageError
 from democlass.report.composition import Composition, Photos, Question, photos_of, questions, whole_photos
@@ -17,6 +18,7 @@ from democlass.report.estimates import Shares, counted, mean_probability
 from democlass.report.grouping import Grouping
 from democlass.report.labelled import LabelledSample, read_labelled
 from democlass.report.reading import read_pieces
+from democlass.report.target import Comparison, compare, read_targets
 from democlass.tasks import TASKS, Task
 
 MAX_GROUPS = 1000
@@ -34,12 +36,18 @@ class Estimates:
     left_out: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def best(self) -> str:
+        """The name of the estimate that relies least on the networks."""
+        return next(name for name in (LABELLED, CORRECTED, COUNTED) if name in self.shares)
+
 
 @dataclass(frozen=True)
 class Report:
     """A report: `whole` is the composition of all files, `groups` those of the groups, by their values.
 
-    `labelled` is the labelled sample of all files, if there is one.
+    `labelled` is the labelled sample of all files, if there is one. `targets` are target shares, float64 K, by the name
+    of the question.
     """
 
     files: Sequence[Path]
@@ -50,6 +58,19 @@ class Report:
     checkpoints: dict[str, Checkpoint]
     tasks: Sequence[Task] = TASKS
     labelled: LabelledSample | None = None
+    targets: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def shares(self, question: Question, estimate: str) -> Shares:
+        """Return one estimate of the shares of all files. Raises KeyError if it is missing."""
+        estimates = self.estimate(self.whole, question)
+        if estimates is None:
+            raise KeyError(question.name)
+        return estimates.shares[estimate]
+
+    def compare_with_target(self, estimates: Estimates, question: Question) -> Comparison | None:
+        """Return the comparison of the best estimate with its target, None without a target for the question."""
+        target = self.targets.get(question.name)
+        return None if target is None else compare(estimates.shares[estimates.best], target)
 
     def estimate(self, composition: Composition, question: Question) -> Estimates | None:
         """Return the estimates for the composition, or None if it has no face with a label."""
@@ -97,6 +118,7 @@ class Report:
     def _describe(self, composition: Composition) -> dict[str, Any]:
         shares: dict[str, Any] = {}
         left_out: dict[str, Any] = {}
+        targets: dict[str, Any] = {}
         for question in questions(self.tasks):
             estimates = self.estimate(composition, question)
             if estimates is None:
@@ -106,6 +128,8 @@ class Report:
                 label: {name: _describe_share(each, index) for name, each in estimates.shares.items()}
                 for index, label in enumerate(question.labels)
             }
+            if (comparison := self.compare_with_target(estimates, question)) is not None:
+                targets[question.name] = _describe_comparison(comparison, question, estimates.best)
         return {
             "images": {"total": composition.images.total(), **dict(composition.images)},
             "faces": {
@@ -115,6 +139,7 @@ class Report:
             },
             "shares": shares,
             "left_out": left_out,
+            **({"target": targets} if targets else {}),
         }
 
 
@@ -124,16 +149,18 @@ def make_report(
     unit: str = "face",
     grouping: Grouping | None = None,
     labelled: Path | None = None,
+    target: str | None = None,
     tasks: Sequence[Task] = TASKS,
 ) -> Report:
     """Read results in pieces and return the report.
 
-    `unit` is `face` or `image`: what counts the same. `labelled` is a filled-in sample, for faces only. Raises
-    UsageError, MissingExtraError.
+    `unit` is `face` or `image`: what counts the same. `labelled` is a filled-in sample, for faces only. `target`
+    is `uniform` or the path of a CSV of target shares. Raises UsageError, MissingExtraError.
     """
     sample = None if labelled is None else LabelledSample(read_labelled(labelled, tasks), tasks)
     if sample is not None and unit != "face":
         raise UsageError("--labelled needs --unit face: a sample consists of faces")
+    targets = {} if target is None else read_targets(target, tasks)
     whole, groups = Composition(), dict[tuple[str, ...], Composition]()
     for file in files:
         for piece in whole_photos(read_pieces(file, tasks)):
@@ -149,7 +176,7 @@ def make_report(
         sample.check()
     names = [] if grouping is None else grouping.names
     ordered = dict(sorted(groups.items()))
-    return Report(files, unit, names, whole, ordered, find_checkpoints(files, tasks), tasks, sample)
+    return Report(files, unit, names, whole, ordered, find_checkpoints(files, tasks), tasks, sample, targets)
 
 
 def _add_to_groups(groups: dict[tuple[str, ...], Composition], grouping: Grouping, photos: Photos) -> None:
@@ -165,3 +192,16 @@ def _add_to_groups(groups: dict[tuple[str, ...], Composition], grouping: Groupin
 def _describe_share(shares: Shares, index: int) -> dict[str, float | int]:
     values = {"share": shares.share[index], "low": shares.low[index], "high": shares.high[index]}
     return {**{name: round(float(value), 6) for name, value in values.items()}, "n": shares.n}
+
+
+def _describe_comparison(comparison: Comparison, question: Question, estimate: str) -> dict[str, Any]:
+    labels = {
+        label: {
+            "target": round(float(comparison.target[index]), 6),
+            "difference": round(float(comparison.difference[index]), 6),
+            "missing": int(comparison.missing[index]),
+        }
+        for index, label in enumerate(question.labels)
+    }
+    test = {"chi_square": comparison.chi_square, "p": comparison.p, "cramers_v": comparison.cramers_v}
+    return {"estimate": estimate, "labels": labels, **{name: round(value, 6) for name, value in test.items()}}
