@@ -291,7 +291,7 @@ def test_the_command_replaces_no_results(tmp_path: Path) -> None:
     file = write(tmp_path / "r.json", PHOTOS)
     before = file.read_bytes()
     done = run(file, "--json", file, "--overwrite")
-    assert done.returncode == 2 and "is one of the results" in done.stderr and file.read_bytes() == before
+    assert done.returncode == 2 and "is one of the inputs" in done.stderr and file.read_bytes() == before
 
 
 @pytest.mark.slow

@@ -128,4 +128,4 @@ def test_the_commands_show_targets_and_differences(tmp_path: Path) -> None:
     assert "faces missing" in done.stdout and "Cramér's V" in done.stdout
     (tmp_path / "t.csv").write_text("label,share\nMale,1\nFemale,0\n")
     done = run(first, "--target", tmp_path / "t.csv", "--json", tmp_path / "t.csv", "--overwrite")
-    assert done.returncode == 2 and "would" not in done.stdout and "is one of the results" in done.stderr
+    assert done.returncode == 2 and "would" not in done.stdout and "is one of the inputs" in done.stderr

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from democlass.cli.expand import expand
-from democlass.cli.report_options import Part, ReportOutputs, Unit, UnitOption, print_parts
+from democlass.cli.report_options import JsonOutput, Part, Unit, UnitOption, print_parts
 from democlass.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False)
 def compare(
     first: Annotated[Path, typer.Argument(help="Results of the first collection.")],
     second: Annotated[Path, typer.Argument(help="Results of the second collection.")],
-    outputs: ReportOutputs,
+    outputs: JsonOutput,
     unit: UnitOption = Unit.FACE,
 ) -> int:
     """Compare two collections: the shares of perceived gender and perceived race side by side, and their differences.
@@ -44,26 +44,20 @@ def compare(
 
 
 def _parts(pair: Pair) -> Iterator[Part]:
-    from rich import box
-    from rich.table import Table
-
-    from democlass.cli.report_tables import LIMITS, describe_counts, estimate_title
+    from democlass.cli.report_tables import new_table
     from democlass.names import to_printable
+    from democlass.report import wording
 
     for name, report in (("first", pair.first), ("second", pair.second)):
-        yield f"{name}: {to_printable(str(report.files[0]))}, {describe_counts(report.whole)}", "bold"
+        yield f"{name}: {to_printable(str(report.files[0]))}, {wording.counts(report.whole)}", "bold"
     for question, estimate, differences in pair.differences():
-        yield f"\n{question.title}, {estimate_title(estimate)} shares", "bold"
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        table.add_column("", no_wrap=True)
-        for heading in ("first", "second", "difference", "95 % interval"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("")
+        yield f"\n{question.title}, {wording.TITLES[estimate]} shares", "bold"
+        table = new_table("", "first", "second", "difference", "95 % interval", "")
         shares = [report.shares(question, estimate).share for report in (pair.first, pair.second)]
         for index, label in enumerate(question.labels):
             low, high = (f"{100 * float(each[index]):+.1f}" for each in (differences.low, differences.high))
             table.add_row(
-                label.replace("_", " "),
+                wording.spell_out(label),
                 *(f"{share[index]:.1%}" for share in shares),
                 f"{100 * differences.difference[index]:+.1f} points",
                 f"{low} to {high}",
@@ -72,4 +66,4 @@ def _parts(pair: Pair) -> Iterator[Part]:
         yield table, None
     for reason in pair.reasons:
         yield f"corrected shares are missing: {reason}", None
-    yield LIMITS, "dim"
+    yield wording.LIMITS, "dim"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from democlass.cli.expand import expand
-from democlass.cli.option import option
-from democlass.cli.report_options import ReportOutputs, Unit, UnitOption, print_parts
+from democlass.cli.option import OUTPUT, option
+from democlass.cli.report_options import JsonOutput, Unit, UnitOption, print_parts, write_file
 from democlass.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from democlass.report.grouping import Grouping
+    from democlass.report.report import Report
 
 app = typer.Typer(add_completion=False)
 _GROUPS = "Groups"
@@ -61,6 +64,35 @@ class GroupOptions:
         return Grouping(names, Joined.read(self.join, self.on, columns))
 
 
+@dataclass(frozen=True)
+class ReportOutputs(JsonOutput):
+    """The files that the report is written to."""
+
+    html: Annotated[
+        Path | None,
+        option("--html", panel=OUTPUT, metavar="FILE", help="Write a page for people, which loads nothing else."),
+    ] = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files to write; standard output is none."""
+        return [*super().files, *([] if self.html is None else [self.html])]
+
+    def write_page(self, report: Report) -> None:
+        """Write the page. Raises WriteError, MissingExtraError."""
+        from datetime import datetime, timezone
+
+        if self.html is None:
+            return
+        try:
+            from democlass.report.page import render_page
+        except ImportError:
+            raise MissingExtraError("classify report --html", "report") from None
+        date = datetime.now(timezone.utc).date().isoformat()
+        page = render_page(report, date=date, command=shlex.join(["classify", *sys.argv[1:]]))
+        write_file(self.html, page.encode(errors="backslashreplace"))
+
+
 @app.command()
 @expand
 def report(
@@ -98,6 +130,7 @@ def report(
     outputs.check([*results, *(file for file in (groups.join, labelled, target_file) if file is not None)])
     made = make_report(results, unit=unit.value, grouping=groups.grouping(), labelled=labelled, target=target)
     outputs.write(made.to_dict())
+    outputs.write_page(made)
     if not outputs.uses_standard_output:
         from democlass.cli.report_tables import parts
 

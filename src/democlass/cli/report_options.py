@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -36,25 +36,32 @@ UnitOption = Annotated[
 
 
 @dataclass(frozen=True)
-class ReportOutputs:
-    """The file that the report is written to."""
+class JsonOutput:
+    """The JSON file that is written beside the tables."""
 
     json: Annotated[
         Path | None,
         option("--json", panel=OUTPUT, metavar="FILE", help="Write the report as JSON; - is standard output."),
     ] = None
-    overwrite: Annotated[bool, option("--overwrite", panel=OUTPUT, help="Replace an existing FILE of --json.")] = False
+    overwrite: Annotated[bool, option("--overwrite", panel=OUTPUT, help="Replace existing files.")] = False
 
-    def check(self, inputs: list[Path]) -> None:
-        """Raise OutputError if the JSON can't be written, or would replace an input or, unasked, another file."""
+    @property
+    def files(self) -> list[Path]:
+        """The files to write; standard output is none."""
+        return [] if self.json is None or self.uses_standard_output else [self.json]
+
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Raise OutputError if a file can't be written, or would replace an input or, unasked, another file."""
+        from democlass.files import is_same_file
         from democlass.output.paths import refuse_inputs, refuse_odd_place
 
-        if self.json is None or self.uses_standard_output:
-            return
-        refuse_odd_place(self.json)
-        refuse_inputs([self.json], inputs, "results")
-        if self.json.exists() and not self.overwrite:
-            raise OutputError(f"{self.json} exists: use --overwrite to replace it")
+        for number, file in enumerate(self.files):
+            refuse_odd_place(file)
+            refuse_inputs([file], inputs, "inputs")
+            if file.exists() and not self.overwrite:
+                raise OutputError(f"{file} exists: use --overwrite to replace it")
+            if any(is_same_file(file, other) or file == other for other in self.files[:number]):
+                raise OutputError(f"{file} is named for two outputs: use another file")
 
     @property
     def uses_standard_output(self) -> bool:
@@ -63,7 +70,6 @@ class ReportOutputs:
 
     def write(self, document: dict[str, Any]) -> None:
         """Write the JSON document. Raises WriteError."""
-        from democlass.files import replace_file
         from democlass.output.formats import json_line
 
         if self.json is None:
@@ -72,10 +78,17 @@ class ReportOutputs:
         if self.uses_standard_output:
             sys.stdout.buffer.write(content)
             return
-        try:
-            replace_file(self.json, content)
-        except OSError as error:
-            raise WriteError(f"can't write {self.json}: {error.strerror}") from None
+        write_file(self.json, content)
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write or replace a file. Raises WriteError."""
+    from democlass.files import replace_file
+
+    try:
+        replace_file(file, content)
+    except OSError as error:
+        raise WriteError(f"can't write {file}: {error.strerror}") from None
 
 
 def print_parts(parts: Iterable[Part]) -> None:

@@ -28,8 +28,8 @@ _ROW_PRIOR = 0.5
 seen stay rare."""
 
 _COUNT_PRIOR = 0.5
-"""Of the Dirichlet distribution of the predicted labels, for each label (Jeffreys' prior): in a small collection, a label
-that no face has may still exist."""
+"""Of the Dirichlet distribution of the predicted labels, for each label (Jeffreys' prior): a label that no face of a
+small collection has may still exist."""
 
 _ITERATIONS = 300
 _SEED = 0
