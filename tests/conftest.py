@@ -185,6 +185,7 @@ def unprivileged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[]
 
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+TextRun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -254,6 +255,17 @@ def classify_tiny(classify_here: Run, tiny_weights: Path, monkeypatch: pytest.Mo
 
     def run(*words: str | bytes | Path, env: dict[str, str] | None = None, **more: Any) -> Any:
         return classify_here(*words, env={**weights, **(env or {})}, **more)
+
+    return run
+
+
+@pytest.fixture
+def run_report(classify_here: Run) -> TextRun:
+    """Run a command of reports in this process, with 80 columns; its output is text."""
+
+    def run(*words: object, command: str = "report") -> subprocess.CompletedProcess[str]:
+        done = classify_here(command, *map(str, words), env={"COLUMNS": "80"})
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import environment
+from conftest import TextRun, environment
 from democlass.boxes import Box
 from democlass.errors import UsageError
 from democlass.flat import to_frame
@@ -265,15 +265,9 @@ def test_faces_of_one_photo_are_one_photo() -> None:
     assert np.allclose(photos.values["gender x race"][1].sum(1), 1)
 
 
-def run(*words: object, command: str = "report") -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "democlass", command, *map(str, words)]
-    return subprocess.run(line, env=environment(COLUMNS="80"), capture_output=True, text=True, timeout=60)
-
-
-@pytest.mark.slow
-def test_the_command_shows_tables_and_writes_json(tmp_path: Path) -> None:
+def test_the_command_shows_tables_and_writes_json(tmp_path: Path, run_report: TextRun) -> None:
     file = write(tmp_path / "r.csv", PHOTOS)
-    done = run(file, "--by", "folder:1", "--json", tmp_path / "r.json")
+    done = run_report(file, "--by", "folder:1", "--json", tmp_path / "r.json")
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith("6 images, 4 classified faces, 1 without a face, 1 with small faces only, 1 not")
     assert "folder:1 b: 3 images" in done.stdout and "Believe the corrected shares" in " ".join(done.stdout.split())
@@ -281,16 +275,15 @@ def test_the_command_shows_tables_and_writes_json(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "r.json").read_text())
     assert document["shares"]["gender"]["Female"]["counted"]["n"] == 4
     assert [group["by"] for group in document["groups"]] == [{"folder:1": "a"}, {"folder:1": "b"}]
-    again = run(file, "--json", tmp_path / "r.json")
+    again = run_report(file, "--json", tmp_path / "r.json")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1) and "--overwrite" in again.stderr
-    assert json.loads(run(file, "--json", "-").stdout)["unit"] == "face"
+    assert json.loads(run_report(file, "--json", "-").stdout)["unit"] == "face"
 
 
-@pytest.mark.slow
-def test_the_command_replaces_no_results(tmp_path: Path) -> None:
+def test_the_command_replaces_no_results(tmp_path: Path, run_report: TextRun) -> None:
     file = write(tmp_path / "r.json", PHOTOS)
     before = file.read_bytes()
-    done = run(file, "--json", file, "--overwrite")
+    done = run_report(file, "--json", file, "--overwrite")
     assert done.returncode == 2 and "is one of the inputs" in done.stderr and file.read_bytes() == before
 
 

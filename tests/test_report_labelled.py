@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import TextRun
 from democlass.errors import UsageError
 from democlass.report.labelled import read_labelled
 from democlass.report.report import make_report
 from democlass.report.sampling import Key, SampledFace, draw_sample, format_sample
 from democlass.results import Prediction
 from democlass.tasks import TASKS, Task
-from test_report import PHOTOS, face, outcomes, run, write
+from test_report import PHOTOS, face, outcomes, write
 
 GENDER, RACE = TASKS
 
@@ -121,15 +122,16 @@ def test_labels_have_the_spellings_of_labels_files(tmp_path: Path) -> None:
     assert key == Key("a.jpg", 2) and labelled.labels == {"gender": 1, "race": 0}
 
 
-@pytest.mark.slow
-def test_the_commands_work_together(tmp_path: Path) -> None:
+def test_the_commands_work_together(tmp_path: Path, run_report: TextRun) -> None:
     file, truth = collection(tmp_path, count=300)
-    done = run(file, "--n", 50, "--stratify", "gender", "--out", tmp_path / "s.csv", command="sample")
+    done = run_report(file, "--n", 50, "--stratify", "gender", "--out", tmp_path / "s.csv", command="sample")
     assert done.returncode == 0 and "in 2 strata" in done.stderr
-    refused = run(file, "--out", tmp_path / "s.csv", command="sample")
+    refused = run_report(file, "--out", tmp_path / "s.csv", command="sample")
     assert refused.returncode == 2 and "--overwrite" in refused.stderr
-    assert "must be one of" in run(file, "--stratify", "mood", "--out", tmp_path / "x.csv", command="sample").stderr
+    assert (
+        "must be one of" in run_report(file, "--stratify", "mood", "--out", tmp_path / "x.csv", command="sample").stderr
+    )
     rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
     sample = [SampledFace(Key(row["path"], -1), row["stratum"], float(row["weight"])) for row in rows]
-    done = run(file, "--labelled", fill_in(sample, truth, tmp_path / "filled.csv"))
+    done = run_report(file, "--labelled", fill_in(sample, truth, tmp_path / "filled.csv"))
     assert done.returncode == 0 and "Believe the labelled shares" in done.stdout

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from conftest import TextRun
 from democlass.report.grouping import Grouping
 from democlass.report.page import render_page
 from democlass.report.report import Report, make_report
 from democlass.results import Prediction
-from test_report import PHOTOS, outcomes, run, write
+from test_report import PHOTOS, outcomes, write
 
 
 class Elements(HTMLParser):
@@ -99,11 +100,10 @@ def test_a_collection_without_faces_has_a_page(tmp_path: Path) -> None:
     assert "No face of the collection has a label." in page and "<svg" not in page
 
 
-@pytest.mark.slow
-def test_the_command_writes_the_page_and_replaces_nothing_unasked(tmp_path: Path) -> None:
+def test_the_command_writes_the_page_and_replaces_nothing_unasked(tmp_path: Path, run_report: TextRun) -> None:
     file = write(tmp_path / "r.csv", PHOTOS)
-    done = run(file, "--html", tmp_path / "r.html")
+    done = run_report(file, "--html", tmp_path / "r.html")
     assert done.returncode == 0 and (tmp_path / "r.html").read_text().startswith("<!doctype html>")
-    assert run(file, "--html", tmp_path / "r.html").returncode == 2
-    twice = run(file, "--html", tmp_path / "x", "--json", tmp_path / "x")
+    assert run_report(file, "--html", tmp_path / "r.html").returncode == 2
+    twice = run_report(file, "--html", tmp_path / "x", "--json", tmp_path / "x")
     assert twice.returncode == 2 and "two outputs" in twice.stderr

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from conftest import TextRun
 from democlass.errors import UsageError
 from democlass.report.differences import subtract
 from democlass.report.estimates import PhotoSums, Shares, counted
@@ -17,7 +18,7 @@ from democlass.report.report import make_report
 from democlass.report.target import compare, read_targets
 from democlass.results import Prediction
 from democlass.tasks import TASKS
-from test_report import CROPS, PHOTOS, outcomes, run, write
+from test_report import CROPS, PHOTOS, outcomes, write
 
 
 def shares_of(counts: list[int], repeated: int = 1) -> Shares:
@@ -115,17 +116,16 @@ def test_a_pair_uses_corrected_shares_only_if_both_have_them(tmp_path: Path) -> 
     assert {name for _, name, _ in one.differences()} == {"counted"} and "older version" in one.reasons[0]
 
 
-@pytest.mark.slow
-def test_the_commands_show_targets_and_differences(tmp_path: Path) -> None:
+def test_the_commands_show_targets_and_differences(tmp_path: Path, run_report: TextRun) -> None:
     first = write(tmp_path / "a.csv", CROPS * 20, faces=False)
     men = [Prediction.of_image(f"{n}.jpg", outcomes("Male", "Asian")) for n in range(80)]
     second = write(tmp_path / "b.csv", men, faces=False)
-    done = run(first, second, "--json", tmp_path / "d.json", command="compare")
+    done = run_report(first, second, "--json", tmp_path / "d.json", command="compare")
     assert done.returncode == 0 and done.stderr == "" and "+" in done.stdout and " *" in done.stdout
     female = json.loads((tmp_path / "d.json").read_text())["differences"]["gender"]["labels"]["Female"]
     assert female["difference"] < -0.6 and female["high"] < 0
-    done = run(first, "--target", "uniform")
+    done = run_report(first, "--target", "uniform")
     assert "faces missing" in done.stdout and "Cramér's V" in done.stdout
     (tmp_path / "t.csv").write_text("label,share\nMale,1\nFemale,0\n")
-    done = run(first, "--target", tmp_path / "t.csv", "--json", tmp_path / "t.csv", "--overwrite")
+    done = run_report(first, "--target", tmp_path / "t.csv", "--json", tmp_path / "t.csv", "--overwrite")
     assert done.returncode == 2 and "would" not in done.stdout and "is one of the inputs" in done.stderr

@@ -31,7 +31,9 @@ _COUNT_PRIOR = 0.5
 """Of the Dirichlet distribution of the predicted labels, for each label (Jeffreys' prior): a label that no face of a
 small collection has may still exist."""
 
-_ITERATIONS = 300
+_ITERATIONS, _CONVERGED = 300, 1e-6
+"""At most this many steps; fewer if no share changes by more than _CONVERGED."""
+
 _SEED = 0
 
 
@@ -93,8 +95,10 @@ def solve(matrices: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDAr
     share = project_to_simplex(predicted)
     ahead, momentum = share, 1.0
     for _ in range(_ITERATIONS):
-        gradient = np.einsum("nij,nj->ni", gram, ahead) - target
+        gradient = (gram @ ahead[:, :, None])[:, :, 0] - target
         new = project_to_simplex(ahead - step * gradient)
+        if np.abs(new - share).max() < _CONVERGED:
+            return new
         next_momentum = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead = new + (momentum - 1) / next_momentum * (new - share)
         share, momentum = new, next_momentum

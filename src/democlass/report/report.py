@@ -59,6 +59,7 @@ class Report:
     tasks: Sequence[Task] = TASKS
     labelled: LabelledSample | None = None
     targets: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    _estimates: dict[tuple[int, str], Estimates | None] = field(default_factory=dict, repr=False, compare=False)
 
     def shares(self, question: Question, estimate: str) -> Shares:
         """Return one estimate of the shares of all files. Raises KeyError if it is missing."""
@@ -73,7 +74,13 @@ class Report:
         return None if target is None else compare(estimates.shares[estimates.best], target)
 
     def estimate(self, composition: Composition, question: Question) -> Estimates | None:
-        """Return the estimates for the composition, or None if it has no face with a label."""
+        """Return the estimates for the composition, or None if it has no face with a label. They are computed once."""
+        key = (id(composition), question.name)
+        if key not in self._estimates:
+            self._estimates[key] = self._compute(composition, question)
+        return self._estimates[key]
+
+    def _compute(self, composition: Composition, question: Question) -> Estimates | None:
         sums = composition.counted.get(question.name)
         if sums is None or sums.faces == 0:
             return None
