@@ -169,7 +169,7 @@ def label_sample(
 
 
 def find_failures(scenario: Scenario, found: Mapping[str, tuple[float, float]]) -> Iterator[str]:
-    """Yield the limits that do not hold, as texts. `found` has the error and the coverage of each of ESTIMATES."""
+    """Yield a message for each limit that fails. `found` has the error and the coverage of each of ESTIMATES."""
     for name, (least, most) in LIMITS.items():
         coverage = found[name][1]
         if not least <= coverage <= most:

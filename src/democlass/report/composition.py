@@ -126,7 +126,7 @@ def photos_of(piece: pd.DataFrame, tasks: Sequence[Task], *, by_image: bool) -> 
         photo_status,
         too_small,
         photo[is_face],
-        {question.name: values_of(faces, question) for question in questions(tasks)},
+        {question.name: _values(faces, question) for question in questions(tasks)},
         by_image,
     )
 
@@ -149,7 +149,7 @@ def _starts(piece: pd.DataFrame) -> NDArray[np.bool_]:
     return ~(piece["face"].to_numpy(np.float64) > 0)
 
 
-def values_of(faces: pd.DataFrame, question: Question) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _values(faces: pd.DataFrame, question: Question) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the predicted labels as 1 and 0, and the probabilities; of several tasks, those of all combinations."""
     chosen = [pd.Index(task.labels).get_indexer(pd.Index(faces[task.name])) for task in question.tasks]
     sizes = [len(task.labels) for task in question.tasks]

@@ -49,7 +49,7 @@ class Grouping:
     def __post_init__(self) -> None:
         """Raise UsageError if a depth is not a number above 0, or a column is missing."""
         for name in self.names:
-            kind, _, depth = name.partition(":")
+            kind, depth = _parse(name)
             if kind == FOLDER and (not depth or (depth.isdecimal() and int(depth) > 0)):
                 continue
             if name not in self.joined.columns:
@@ -60,9 +60,15 @@ class Grouping:
         return [tuple(self._value(name, path) for name in self.names) for path in paths]
 
     def _value(self, name: str, path: str) -> str:
-        kind, _, depth = name.partition(":")
+        kind, depth = _parse(name)
         if kind == FOLDER and name not in self.joined.columns:
             folder = PurePath(path).parent
             return str(PurePath(*folder.parts[: int(depth)]) if depth and folder.parts else folder)
         row = self.joined.rows.get(path)
         return (row[list(self.joined.columns).index(name)] if row else "") or NO_VALUE
+
+
+def _parse(name: str) -> tuple[str, str]:
+    """Return the parts of `folder:DEPTH`; the depth is empty if there is none."""
+    kind, _, depth = name.partition(":")
+    return kind, depth

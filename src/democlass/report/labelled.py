@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from democlass.errors import UsageError
 from democlass.inputs.label_mapping import LabelMapping
-from democlass.report.composition import Question, questions, values_of
+from democlass.report.composition import Photos, Question, questions
 from democlass.report.estimates import Shares
 from democlass.report.powered import Stratum, powered
 from democlass.report.sampling import MIN_IN_STRATUM, STRATUM, Key, keys_of, strata_of, tasks_of
@@ -88,15 +88,15 @@ class LabelledSample:
         except StopIteration:
             raise UsageError(f"--labelled has an unknown stratum: {stratum!r}") from None
 
-    def add(self, piece: pd.DataFrame) -> None:
-        """Add the rows of a piece of results."""
+    def add(self, piece: pd.DataFrame, photos: Photos) -> None:
+        """Add the rows of a piece of results, which `photos` was made from."""
         faces = piece[piece["status"] == OK]
         strata = np.array(strata_of(faces, self.stratified_by), object)
         candidates = np.flatnonzero(faces["path"].isin({key.path for key in self.faces}))
         keys = dict(zip(candidates.tolist(), keys_of(faces.iloc[candidates]), strict=True))
         labelled = [index for index, key in keys.items() if key in self.faces]
         for question in questions(self.tasks):
-            probabilities = values_of(faces, question)[1]
+            probabilities = photos.values[question.name][1]
             for stratum in np.unique(strata) if len(strata) else ():
                 part = probabilities[strata == stratum]
                 sums = self._sums.setdefault(question.name, {})

@@ -174,7 +174,7 @@ def make_report(
             photos = photos_of(piece, tasks, by_image=unit == "image")
             whole.add(photos)
             if sample is not None:
-                sample.add(piece)
+                sample.add(piece, photos)
             if grouping is not None:
                 _add_to_groups(groups, grouping, photos)
     if not whole.images:
